@@ -1,0 +1,1 @@
+"""Who signed a request. Pure functions: secrets come in through an argument."""

@@ -1,0 +1,71 @@
+"""Identifiers, and the only module that draws random bytes.
+
+Ids that a handler makes are a keyed pseudo-random function of the request id and a counter: a second run of the handler
+draws the same ids, and nobody without the node's secret can guess them.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+
+_HEX_PER_BYTE = 2
+
+
+class Ids:
+    """The ids of one request. Not shared between requests; each draw advances the counter."""
+
+    __slots__ = ("_count", "_request_id", "_secret")
+
+    def __init__(self, secret: bytes, request_id: str) -> None:
+        self._secret = secret
+        self._request_id = request_id.encode()
+        self._count = 0
+
+    def token(self, size_bytes: int = 16) -> bytes:
+        """`size_bytes` unguessable bytes, the same in a second run."""
+        out = b""
+        while len(out) < size_bytes:
+            self._count += 1
+            out += hmac.digest(self._secret, self._request_id + self._count.to_bytes(4, "big"), "sha256")
+        return out[:size_bytes]
+
+    def hex(self, digits: int = 32) -> str:
+        return self.token((digits + 1) // _HEX_PER_BYTE).hex()[:digits]
+
+    def uuid(self) -> str:
+        """A UUID of version 4 by its shape."""
+        raw = bytearray(self.token(16))
+        raw[6] = raw[6] & 0x0F | 0x40
+        raw[8] = raw[8] & 0x3F | 0x80
+        return _uuid_text(raw.hex())
+
+    def base32(self, length: int) -> str:
+        """Upper-case letters and the digits 2 to 7, as in access key ids."""
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+        return "".join(alphabet[byte & 31] for byte in self.token(length))
+
+
+def _uuid_text(text: str) -> str:
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def random_bytes(size_bytes: int) -> bytes:
+    return os.urandom(size_bytes)
+
+
+_pool = b""
+_pool_at = 0
+_pool_pid = 0
+
+
+def new_request_id() -> str:
+    """A fresh UUID version 4. Random bytes are fetched 256 ids at a time, since a system call each would show."""
+    global _pool, _pool_at, _pool_pid
+    if _pool_at >= len(_pool) or _pool_pid != os.getpid():  # a fork must not repeat its parent's ids
+        _pool, _pool_at, _pool_pid = os.urandom(4096), 0, os.getpid()
+    raw = bytearray(_pool[_pool_at : _pool_at + 16])
+    _pool_at += 16
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    return _uuid_text(raw.hex())

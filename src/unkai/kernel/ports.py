@@ -1,0 +1,79 @@
+"""What lower ranks may ask of higher ones, as interfaces. The composition root (`app`) fills them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from unkai.kernel.caller import Caller
+    from unkai.kernel.clock import Clock
+    from unkai.kernel.ctx import Ctx
+
+
+class Watch(Protocol):
+    """One wait for a signal on a channel, registered before the caller looked."""
+
+    async def wait(self, until_node_ms: int | None) -> bool:
+        """True when signalled; False when node time reached `until_node_ms` first (None: no limit)."""
+        ...
+
+    def close(self) -> None:
+        """Give the place up. A signal that arrived unseen is passed on to another waiter."""
+        ...
+
+
+class Node(Protocol):
+    """What an `effect` handler and a background task may do besides reading their input."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
+        """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer."""
+        ...
+
+    async def watch(self, channel: bytes) -> Watch: ...
+
+    async def sleep_until(self, node_ms: int) -> None:
+        """Return once node time has reached `node_ms`, however it got there."""
+        ...
+
+    async def call(
+        self,
+        service: str,
+        operation: str,
+        inp: Mapping[str, Any],
+        *,
+        as_: Caller,
+        region: str,
+        finishing: bytes | None = None,
+    ) -> dict[str, Any]:
+        """Call another service's operation as `as_`, from authorization on.
+
+        `finishing` names a task (its key) that ends in the same transaction, so that a delivery inside this node happens
+        exactly once. Raises the callee's AwsError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalPolicies:
+    """The policy documents that apply to a principal, as JSON texts. `boundary` is None where there is none."""
+
+    identity: Sequence[str] = ()
+    boundary: str | None = None
+    session: Sequence[str] = ()
+    principal_tags: Mapping[str, str] | None = None
+    exists: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What an access key stands for. Never logged: `secret` is the signing key's source."""
+
+    caller: Caller
+    secret: str
+    expires_ms: int | None = None

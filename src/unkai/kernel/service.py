@@ -1,0 +1,116 @@
+"""A service is a value: its operations, who may call them on what, and its background work. `app` lists these values.
+
+The four kinds of handler, and the second argument that each gets:
+
+    read     a snapshot; cannot write; never conflicts
+    write    a transaction; may run twice; no effect but the store
+    serial   a transaction, run at once on the writer, where it cannot conflict (queue receives, lease claims, limited counters)
+    effect   the node: runs steps, waits, calls other services, streams bodies; says in its docstring what holds if the
+             process dies between any two steps
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from unkai.kernel.ctx import Ctx
+
+Handler = Any
+"""An async function `(ctx, tx, inp) -> out`; `inp` and `out` are dicts with AWS's member names."""
+
+
+class Kind(Enum):
+    READ = "read"
+    WRITE = "write"
+    SERIAL = "serial"
+    EFFECT = "effect"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One thing a call needs to be allowed: an IAM action on a resource ARN (or `*`), with the action's condition keys."""
+
+    action: str
+    resource: str = "*"
+    context: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+
+
+AccessRule = Any
+"""A function `(ctx, inp) -> Sequence[Access]`: all that the operation needs, from its input alone. Raises AwsError where
+the input names no resource. None: the operation needs no right (sts:GetCallerIdentity)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    handler: Handler
+    kind: Kind
+    access: AccessRule | None
+
+
+def read(handler: Handler, access: AccessRule | None) -> Operation:
+    return Operation(handler, Kind.READ, access)
+
+
+def write(handler: Handler, access: AccessRule | None) -> Operation:
+    return Operation(handler, Kind.WRITE, access)
+
+
+def serial(handler: Handler, access: AccessRule | None) -> Operation:
+    return Operation(handler, Kind.SERIAL, access)
+
+
+def effect(handler: Handler, access: AccessRule | None) -> Operation:
+    return Operation(handler, Kind.EFFECT, access)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """How tasks of one kind are carried out: `handler(ctx, node, payload: bytes) -> TaskResult` (see work/tasks)."""
+
+    handler: Handler
+    concurrency: int = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`name` is botocore's name of the model; `prefix` is the IAM action prefix.
+
+    `steps` are transactions `(ctx, tx, inp)` that effects and tasks run by name; `serial_steps` are those that must
+    run on the writer. `tasks` maps a task kind to its handler. `resource_policy(tx, arn)` gives the policy attached to a
+    resource, or None. `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers
+    `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `on_start(tx)` is run once per start.
+    """
+
+    name: str
+    prefix: str
+    operations: Mapping[str, Operation]
+    steps: Sequence[Handler] = ()
+    serial_steps: Sequence[Handler] = ()
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    resource_policy: Callable[[Any, str], Awaitable[str | None]] | None = None
+    dataplane: Any = None
+    invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
+
+
+def on(action: str, resource: Callable[[Ctx, Any], str]) -> AccessRule:
+    """The usual access rule: one action on the one resource that `resource(ctx, inp)` names."""
+
+    def rule(ctx: Ctx, inp: Any) -> Sequence[Access]:
+        return (Access(action, resource(ctx, inp)),)
+
+    return rule
+
+
+def on_any(action: str) -> AccessRule:
+    """For operations that name no resource (List...): one action on `*`."""
+    needed = (Access(action),)
+
+    def rule(ctx: Ctx, inp: Any) -> Sequence[Access]:
+        return needed
+
+    return rule

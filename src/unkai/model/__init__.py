@@ -1,0 +1,1 @@
+"""botocore's service models as frozen values. They are read from the installed package's data files; botocore is not imported."""

@@ -1,0 +1,68 @@
+"""Tuples of bytes, text and integers as keys whose byte order is the tuples' order.
+
+Each element is a type byte and a body. Bytes and text escape NUL as NUL FF and end in NUL, so a prefix sorts first; integers
+have a length in their type byte, negative ones complemented. The idea is FoundationDB's tuple layer
+(https://github.com/apple/foundationdb/blob/main/design/tuple.md); only what we store is here.
+"""
+
+from __future__ import annotations
+
+BYTES = 0x01
+TEXT = 0x02
+INT_ZERO = 0x14
+INT_SIZE_BYTES_MAX = 8
+
+Element = bytes | str | int
+
+
+def pack(*elements: Element) -> bytes:
+    """The key of a tuple. Integers have at most 8 bytes."""
+    out: list[bytes] = []
+    for element in elements:
+        if type(element) is str:
+            out.append(b"\x02" + element.encode().replace(b"\0", b"\0\xff") + b"\0")
+        elif type(element) is bytes:
+            out.append(b"\x01" + element.replace(b"\0", b"\0\xff") + b"\0")
+        else:
+            assert type(element) is int, f"a key has no element of type {type(element).__name__}"
+            out.append(_pack_int(element))
+    return b"".join(out)
+
+
+def _pack_int(n: int) -> bytes:
+    size = ((n if n >= 0 else -n).bit_length() + 7) // 8
+    assert size <= INT_SIZE_BYTES_MAX, "integers in keys have at most 8 bytes"
+    if n >= 0:
+        return bytes((INT_ZERO + size,)) + n.to_bytes(size, "big")
+    return bytes((INT_ZERO - size,)) + (n + (1 << 8 * size) - 1).to_bytes(size, "big")
+
+
+def unpack(key: bytes) -> tuple[Element, ...]:
+    """The tuple of a key made by `pack`."""
+    out: list[Element] = []
+    at = 0
+    while at < len(key):
+        kind = key[at]
+        at += 1
+        if kind in (BYTES, TEXT):
+            end = key.index(b"\0", at)
+            while key[end + 1 : end + 2] == b"\xff":
+                end = key.index(b"\0", end + 2)
+            body = key[at:end].replace(b"\0\xff", b"\0")
+            out.append(body.decode() if kind == TEXT else body)
+            at = end + 1
+        else:
+            size = kind - INT_ZERO
+            assert abs(size) <= INT_SIZE_BYTES_MAX, "not a key made by pack"
+            body = key[at : at + abs(size)]
+            n = int.from_bytes(body, "big")
+            out.append(n if size >= 0 else n - (1 << 8 * -size) + 1)
+            at += abs(size)
+    return tuple(out)
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """The first key after every key that begins with `prefix`."""
+    stem = prefix.rstrip(b"\xff")
+    assert stem, "a prefix of FF bytes has no end"
+    return stem[:-1] + bytes((stem[-1] + 1,))
