@@ -1,0 +1,93 @@
+"""The store process's side of the socket: requests of the node's other processes into the writer, outcomes back.
+
+Frames to the server are [number, verb, ...]; every answer is [number, ...]. Watches answer twice: once when they are
+registered, and once when they are woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from unkai.store.api import Commit
+from unkai.store.frames import FrameConnection
+from unkai.store.writer import Outcome, Serial, Writer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMIT, SERIAL, OUTCOME, WATCH, UNWATCH, FIRE, WAKE_ALL = range(7)
+
+_decode_commit = msgspec.msgpack.Decoder(Commit).decode
+_decode_serial = msgspec.msgpack.Decoder(Serial).decode
+_decode = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw]).decode
+_decode_bytes = msgspec.msgpack.Decoder(bytes).decode
+_decode_int = msgspec.msgpack.Decoder(int).decode
+
+
+class StoreServer:
+    """Serves one writer to any number of connections."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._tickets: dict[FrameConnection, dict[int, int]] = {}
+        self._server: asyncio.Server | None = None
+
+    async def listen(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._server = await asyncio.get_running_loop().create_unix_server(self._connected, str(path))
+        path.chmod(0o600)
+
+    def _connected(self) -> FrameConnection:
+        connection = FrameConnection(self._on_frame, self._on_lost)
+        self._tickets[connection] = {}
+        return connection
+
+    def _on_frame(self, connection: FrameConnection, frame: bytes) -> None:
+        number, verb, body = _decode(frame)
+        if verb == COMMIT:
+            self._writer.submit(_decode_commit(body), self._answer(connection, number))
+        elif verb == SERIAL:
+            self._writer.submit(_decode_serial(body), self._answer(connection, number))
+        elif verb == OUTCOME:
+            # What is still queued may be the commit that is asked about; after this it has happened or never will.
+            self._writer.drain()
+            connection.send((number, self._writer.outcome(_decode_bytes(body)) or b""))
+        elif verb == WATCH:
+            tickets = self._tickets[connection]
+
+            def wake() -> None:
+                tickets.pop(number, None)
+                connection.send((number, True))
+
+            tickets[number] = self._writer.watches.add(_decode_bytes(body), wake)
+            connection.send((number, False))
+        elif verb == UNWATCH:
+            ticket = self._tickets[connection].pop(_decode_int(body), None)
+            if ticket is not None:
+                self._writer.watches.remove(ticket)
+        elif verb == FIRE:
+            self._writer.watches.fire(_decode_bytes(body), 1)
+        elif verb == WAKE_ALL:
+            self._writer.watches.fire_all()
+            connection.send((number, True))
+
+    def _answer(self, connection: FrameConnection, number: int) -> Any:
+        def answer(outcome: Outcome) -> None:
+            connection.send((number, outcome.kind, outcome.data, outcome.reason))
+
+        return answer
+
+    def _on_lost(self, connection: FrameConnection) -> None:
+        for ticket in self._tickets.pop(connection).values():
+            self._writer.watches.remove(ticket)
+        # A signal may have gone to the process that died before it was used, so all waiters look again.
+        self._writer.watches.fire_all()
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._tickets):
+            connection.close()
