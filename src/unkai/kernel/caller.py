@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  (msgspec reads these annotations when a caller crosses processes)
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Literal
 
 PrincipalType = Literal["Root", "User", "AssumedRole", "FederatedUser", "Service", "Anonymous"]
 

@@ -158,6 +158,10 @@ class Watch(Protocol):
         """True when signalled, False after `timeout_s` of real time."""
         ...
 
+    def wake(self) -> None:
+        """End this wait from inside the process."""
+        ...
+
     def close(self) -> None:
         """Leave. A signal that nobody waited for is passed on to another waiter."""
         ...

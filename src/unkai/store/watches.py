@@ -73,6 +73,9 @@ class LocalWatch:
         self._is_used = True
         return True
 
+    def wake(self) -> None:
+        self._woken.set()
+
     def close(self) -> None:
         if not self._watches.remove(self._ticket) and not self._is_used:
             self._is_used = True
