@@ -187,6 +187,13 @@ class IncomingBody:
             self._error = reason
             self._wake()
 
+    def discard(self) -> int:
+        """Throw away what was not read: how many bytes. The body cannot be read after that."""
+        self.fail("The request was answered.")
+        held_bytes, self.held_bytes = self.held_bytes, 0
+        self._pieces.clear()
+        return held_bytes
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

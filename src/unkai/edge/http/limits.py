@@ -34,8 +34,8 @@ class Limits:
     linger_s: float = 2.0
     """After a refusal, how long what the client still sends is thrown away, so that it gets to read the answer."""
 
-    pipeline_max: int = 16
-    """Pipelined requests answered in one go before other connections get their turn."""
+    pipeline_bytes_max: int = 64 * KIB
+    """Sent ahead while a request is answered: above this, reading from the socket stops."""
     connections_max: int = 10_000
     streams_max: int = 128
     """HTTP/2: concurrent requests on one connection."""

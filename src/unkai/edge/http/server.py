@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from unkai.edge.http.head import HeadParser
 from unkai.edge.http.limits import Limits
 from unkai.edge.http.protocol1 import Http1
+from unkai.edge.http.protocol2 import Http2
 from unkai.edge.http.writer import DateText
 from unkai.kernel.http import HttpRequest, HttpResponse
 
@@ -59,8 +60,9 @@ class Server:
         self.date = DateText(date_ms)
         self._connections: set[Connection] = set()
         self._listener: asyncio.Server | None = None
-        self._tick_s = limits.tick_s()
-        self._ticks = 1
+        self.tick_s = limits.tick_s()
+        self.ticks = 1
+        self.keep_alive_ticks = self.deadline(limits.keep_alive_s) - self.ticks
         self._timer: asyncio.TimerHandle | None = None
         self._emptied: asyncio.Future[None] | None = None
 
@@ -68,14 +70,14 @@ class Server:
 
     def deadline(self, seconds: float) -> int:
         """The tick that is `seconds` away, a fraction of a tick late rather than early."""
-        return self._ticks + math.ceil(seconds / self._tick_s) + 1
+        return self.ticks + math.ceil(seconds / self.tick_s) + 1
 
     def admit(self, connection: Connection) -> bool:
         """False: there are too many; the connection may say so, and must close."""
         is_room = len(self._connections) < self.limits.connections_max
         self._connections.add(connection)
         if self._timer is None:
-            self._timer = self.loop.call_later(self._tick_s, self.tick)
+            self._timer = self.loop.call_later(self.tick_s, self.tick)
         return is_room and not self.is_draining
 
     def forget(self, connection: Connection) -> None:
@@ -83,9 +85,14 @@ class Server:
         if not self._connections and self._emptied is not None and not self._emptied.done():
             self._emptied.set_result(None)
 
-    def become_http2(self, connection: Connection, transport: asyncio.Transport, data: bytes) -> None:
-        """Hand a connection over to HTTP/2."""
-        raise NotImplementedError
+    def become_http2(self, connection: Connection, transport: asyncio.Transport, source_ip: str, data: bytes) -> None:
+        """Hand a connection over to HTTP/2, with the bytes that arrived so far."""
+        successor = Http2(self, transport, source_ip)
+        self._connections.discard(connection)
+        self._connections.add(successor)
+        transport.set_protocol(successor)
+        if data:
+            successor.data_received(data)
 
     # For whoever runs it.
 
@@ -93,10 +100,10 @@ class Server:
         """One step of coarse time: act on every deadline that passed."""
         if self._timer is not None:
             self._timer.cancel()
-        self._ticks += 1
-        for connection in [c for c in self._connections if c.deadline and c.deadline <= self._ticks]:
+        self.ticks += 1
+        for connection in [c for c in self._connections if c.deadline and c.deadline <= self.ticks]:
             connection.deadline_passed()
-        self._timer = self.loop.call_later(self._tick_s, self.tick) if self._connections else None
+        self._timer = self.loop.call_later(self.tick_s, self.tick) if self._connections else None
 
     def connection_count(self) -> int:
         return len(self._connections)
