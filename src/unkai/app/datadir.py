@@ -157,3 +157,34 @@ def lock(directory: DataDir) -> int:
             f"Another unkai is using {directory.path}. Stop it, or choose another --data-dir and --port."
         ) from None
     return fd
+
+
+class Running(msgspec.Struct, frozen=True):
+    """The node that uses a data directory now."""
+
+    endpoint: str
+    pid: int
+
+
+def write_running(directory: DataDir, endpoint: str, pid: int) -> None:
+    (directory.path / "running").write_bytes(msgspec.json.encode(Running(endpoint, pid)))
+
+
+def forget_running(directory: DataDir) -> None:
+    (directory.path / "running").unlink(missing_ok=True)
+
+
+def read_running(directory: DataDir) -> Running | None:
+    """The node that runs on the directory, or None; a file that a killed node left behind is seen through by the lock."""
+    try:
+        running = msgspec.json.decode((directory.path / "running").read_bytes(), type=Running)
+        fd = os.open(directory.path / "LOCK", os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return running
+    finally:
+        os.close(fd)
+    return None
