@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -85,7 +85,9 @@ class Service:
 
     `steps` are transactions `(ctx, tx, inp)` that effects and tasks run by name; `serial_steps` are those that must
     run on the writer. `tasks` maps a task kind to its handler. `resource_policy(tx, arn)` gives the policy attached to a
-    resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account.
+    resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
+    `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
+    Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
     `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers `(tx) -> list[str]` of
     violations, run by tests, the simulation and `unkai doctor`.
     """
@@ -97,6 +99,8 @@ class Service:
     serial_steps: Sequence[Handler] = ()
     tasks: Mapping[str, Task] = field(default_factory=dict)
     resource_policy: Callable[[Any, str], Awaitable[str | ResourcePolicy | None]] | None = None
+    resource_policy_kind: Literal["resource", "trust"] = "resource"
+    complete: Callable[[Any, Access], Awaitable[Access]] | None = None
     dataplane: Any = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
 
