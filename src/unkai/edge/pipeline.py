@@ -14,6 +14,7 @@ from unkai.auth import errors as auth_errors
 from unkai.auth import sigv4
 from unkai.auth.claim import parse
 from unkai.edge.bodies import covered_body
+from unkai.edge.control import control, error_response
 from unkai.edge.routing import bucket_of_host, service_of, targets_of
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
@@ -58,11 +59,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What the pipeline needs of the node. `control` serves /_unkai/; `record` is told of every request."""
+    """What the pipeline needs of the node. `record` is told of every request."""
 
     platform: Platform
     record: Callable[[Record], None]
-    control: Callable[[HttpRequest, Door], Awaitable[HttpResponse]]
+    advance: Callable[[int], Awaitable[int]]
+    """Move node time forward by milliseconds, carrying out what falls due; the new node time."""
     default_account: str = ""
     unsigned_services: frozenset[str] = field(default=frozenset({"s3", "sqs", "sns", "sts"}))
     """Services whose resource policies may let anybody in; the others refuse a missing signature as such."""
@@ -84,7 +86,8 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
     target = _Target()
     try:
         if request.path.startswith(CONTROL_PREFIX):
-            response = await door.control(request, door)
+            record.service = "unkai"
+            response = await _control(door, request)
         else:
             response = await _respond(door, request, record, target)
     except AwsError as error:
@@ -98,6 +101,13 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
     record.latency_ns = monotonic_ns() - started_ns
     door.record(record)
     return response
+
+
+async def _control(door: Door, request: HttpRequest) -> HttpResponse:
+    try:
+        return await control(request, door)
+    except AwsError as error:
+        return error_response(error)
 
 
 async def _respond(door: Door, request: HttpRequest, record: Record, target: _Target) -> HttpResponse:
