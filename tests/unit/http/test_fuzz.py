@@ -44,10 +44,11 @@ requests = st.one_of(
 )
 
 
-def send_split(sock: socket.socket, data: bytes, cuts: list[int]) -> None:
+def send_split(front: Front, sock: socket.socket, data: bytes, cuts: list[int]) -> None:
     edges = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
     for start, end in itertools.pairwise(edges):
         sock.sendall(data[start:end])
+        front.take_in()
 
 
 @FUZZ
@@ -55,7 +56,7 @@ def send_split(sock: socket.socket, data: bytes, cuts: list[int]) -> None:
 def test_every_pipelined_request_gets_one_answer(front: Front, sent: list, cuts: list[int]) -> None:
     address = _address(front, Limits(inline_body_bytes_max=100))
     with connect(address) as sock:
-        send_split(sock, b"".join(data for data, _, _ in sent) + GET, cuts)
+        send_split(front, sock, b"".join(data for data, _, _ in sent) + GET, cuts)
         for _, path, body in sent:
             assert read_response(sock)[2] == b"/" + path.encode() + b" " + body
         assert read_response(sock)[2] == b"/end "
@@ -93,7 +94,7 @@ def _attack(front: Front, data: bytes, cuts: list[int], caplog: pytest.LogCaptur
     address = _address(front, Limits(inline_body_bytes_max=100))
     with connect(address) as sock:
         try:
-            send_split(sock, data, cuts)
+            send_split(front, sock, data, cuts)
             sock.shutdown(socket.SHUT_WR)
             while sock.recv(65536):
                 pass

@@ -146,6 +146,10 @@ def test_upload_waits_for_the_handler(front: Front) -> None:
             sent += room
         c.flush()
         assert sent == SLOW.body_high_water_bytes
+        c.h2.ping(b"12345678")
+        c.flush()
+        c.wait(h2.events.PingAckReceived)
+        assert c.h2.local_flow_control_window(stream_id) == 0
         front.loop.call_soon_threadsafe(gate.set)
         while sent < size:
             c.wait(h2.events.WindowUpdated)
@@ -229,6 +233,28 @@ def test_early_answer_stops_the_upload(front: Front) -> None:
         assert c.wait(h2.events.StreamReset).error_code == Errors.NO_ERROR
         stream_id = c.ask()
         assert c.responses(stream_id)[stream_id][0][":status"] == "200"
+
+
+def test_unread_bodies_do_not_use_up_the_connection(front: Front) -> None:
+    """What a handler left unread is given back to the window that all streams share."""
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        while request.body.held_bytes < 400_000:
+            await asyncio.sleep(0.001)
+        return HttpResponse(403)
+
+    with client(front.start(handler)) as c:
+        c.wait(h2.events.WindowUpdated)
+        for _ in range(14):
+            stream_id = c.ask(PUT, end=False)
+            for _ in range(25):
+                assert c.h2.local_flow_control_window(stream_id) >= 16_000, "the shared window is used up"
+                c.h2.send_data(stream_id, b"x" * 16_000)
+                c.flush()
+            assert c.wait(h2.events.StreamReset).stream_id == stream_id
+            c.h2.ping(b"12345678")
+            c.flush()
+            c.wait(h2.events.PingAckReceived)
 
 
 def test_cancelled_stream_cancels_its_handler(front: Front) -> None:

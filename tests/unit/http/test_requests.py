@@ -61,6 +61,7 @@ def test_head_in_single_bytes(front: Front) -> None:
     with connect(front.start()) as sock:
         for i in range(len(GET)):
             sock.sendall(GET[i : i + 1])
+            front.take_in()
         assert read_response(sock)[2] == b"/a "
 
 
@@ -68,6 +69,7 @@ def test_small_body_is_bytes_even_if_it_arrives_later(front: Front) -> None:
     with connect(front.start()) as sock:
         sock.sendall(b"PUT /a HTTP/1.1\r\nHost: h\r\nContent-Length: 6\r\n\r\n")
         for piece in (b"ab", b"cd", b"ef" + GET):
+            front.take_in()
             sock.sendall(piece)
         assert read_response(sock)[2] == b"/a abcdef"
         assert read_response(sock)[2] == b"/a "
