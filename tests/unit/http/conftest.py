@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import uvloop
 
 from unkai.edge.http import Handler, Limits, Server, serve
 from unkai.kernel.http import BodyIncomplete, HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Coroutine, Iterator
 
 T = TypeVar("T")
 DATE_MS = 1_700_000_000_000
@@ -68,10 +70,15 @@ class Front:
 
         async def wait() -> None:
             async with asyncio.timeout(5):
-                while not until():
+                while not until():  # noqa: ASYNC110 - what is waited for is the state of sockets
                     await asyncio.sleep(0.001)
 
         self.run(wait())
+
+    def take_in(self) -> None:
+        """Let the loop read what was sent so far, so that pieces do not arrive as one."""
+        for _ in range(2):
+            self.run(asyncio.sleep(0))
 
     def connection_count(self) -> int:
         return sum(server.connection_count() for server in self.servers)
@@ -101,6 +108,19 @@ def connect(address: tuple[str, int]) -> socket.socket:
     sock = socket.create_connection(address, timeout=5)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+def send_until_blocked(sock: socket.socket, data: bytes, limit: int) -> int:
+    """How many of `limit` bytes (repetitions of `data`) the other side takes before it stops for a fifth of a second."""
+    sock.settimeout(0.2)
+    sent = 0
+    try:
+        while sent < limit:
+            sent += sock.send(data[: limit - sent])
+    except TimeoutError:
+        pass
+    sock.settimeout(5)
+    return sent
 
 
 def read_to_end(sock: socket.socket) -> bytes:
@@ -148,6 +168,3 @@ def _read_chunks(sock: socket.socket) -> bytes:
         assert _read_exactly(sock, 2) == b"\r\n"
         if size == 0:
             return out
-
-
-Answer = Callable[[HttpRequest], Awaitable[HttpResponse]]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import SLOW, Front, connect, read_response, read_to_end
 
 from unkai.kernel.http import FileBody, HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Handler = Callable[[HttpRequest], Awaitable[HttpResponse]]
 GET = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -184,10 +188,8 @@ def test_short_file_is_cut(front: Front, tmp_path: Path, caplog: pytest.LogCaptu
     path.write_bytes(b"abc")
     with connect(front.start(file_handler(path, 0, 5))) as sock:
         sock.sendall(GET)
-        try:
+        with contextlib.suppress(ConnectionResetError):
             read_to_end(sock)
-        except ConnectionResetError:
-            pass
     front.settle(lambda: "shorter than announced" in caplog.text)
     assert str(path) not in open_fds()
 

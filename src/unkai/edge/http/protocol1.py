@@ -419,7 +419,7 @@ class Http1(asyncio.Protocol):
                 transport.write(piece)
             if self._writable is not None:
                 await self._writable
-            if self._is_lost:
+            if transport.is_closing():  # it takes writes still, and drops them without ever pausing us
                 raise ClientGone
         if is_chunked:
             transport.write(b"0\r\n\r\n")

@@ -380,7 +380,7 @@ class Http2(asyncio.Protocol):
                 stream.deadline = 0
             if self._writable is not None:
                 await self._writable
-            if stream.id not in self._streams:
+            if stream.id not in self._streams or self._transport.is_closing():
                 raise ClientGone
 
     def _wake(self, stream_id: int | None) -> None:
