@@ -15,8 +15,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from unkai.auth import canonical, errors
-from unkai.auth.claim import ALGORITHM, TERMINATOR, UNSIGNED, Claim
+from unkai.auth import canonical, errors, sigv2
+from unkai.auth.claim import TERMINATOR, UNSIGNED, Claim
+from unkai.auth.errors import ALGORITHM
 from unkai.kernel.http import HttpRequest
 
 if TYPE_CHECKING:
@@ -44,14 +45,23 @@ def signing_key(secret: str, day: str, region: str, service: str) -> bytes:
 
 
 def verify(
-    claim: Claim, request: HttpRequest, secret: str, now_ms_values: Sequence[int], body_sha256: str | None
+    claim: Claim,
+    request: HttpRequest,
+    secret: str,
+    now_ms_values: Sequence[int],
+    body_sha256: str | None,
+    *,
+    host_bucket: str = "",
 ) -> None:
     """Return where `request` carries a good signature made with `secret`; raise AwsError otherwise.
 
     `now_ms_values` are real and node time: a request is timely if it is by either. `body_sha256` is the hex digest of the
     body; it may be None unless `claim.payload` is "body". For "declared" with None the caller compares the digest with
-    `claim.content_sha256` when it has read the body, and raises `errors.payload_mismatch`.
+    `claim.content_sha256` when it has read the body, and raises `errors.payload_mismatch`. `host_bucket` is the S3 bucket
+    that routing found in the host name, "" where it is in the path.
     """
+    if claim.version == "v2":
+        return sigv2.verify(claim, request, secret, now_ms_values, host_bucket)
     _check_time(claim, now_ms_values)
     _check_signed(claim, request)
     content = claim.content_sha256
