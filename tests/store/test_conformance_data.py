@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from store_worlds import World, begin, read_all, write
@@ -177,7 +178,7 @@ async def test_stamps_sort_by_commit_order(world: World) -> None:
             one.tx.set(b"log/" + one.tx.stamp().mark, b"%d" % n)
             one.tx.set(b"winner", b"%d" % n)
         stamps.append(await asyncio.gather(*(one.commit() for one in opened)))
-    assert all(max(early) < min(late) for early, late in zip(stamps, stamps[1:], strict=False))
+    assert all(max(early) < min(late) for early, late in itertools.pairwise(stamps))
     assert len({stamp for each in stamps for stamp in each}) == 15
     stored = await read_all(world.engine)
     assert stored[-1][0] == b"winner"
@@ -269,8 +270,7 @@ async def test_a_transaction_writes_at_most_32_mib(world: World) -> None:
     for n in range(15):
         opened.tx.set(b"big%02d" % n, bytes(VALUE_SIZE_BYTES_MAX))
     with pytest.raises(AssertionError, match="32 MiB"):
-        opened.tx.set(b"big15", bytes(VALUE_SIZE_BYTES_MAX))
-        opened.tx.set(b"big16", bytes(VALUE_SIZE_BYTES_MAX))
+        opened.tx.set(b"big15", bytes(VALUE_SIZE_BYTES_MAX))  # the values alone are 32 MiB, and keys count too
     opened.snapshot.close()
 
 

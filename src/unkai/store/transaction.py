@@ -212,7 +212,10 @@ class Transaction:
         return self._stamp is not None and self._stamp.mark in key
 
     def clear_range(self, begin: bytes, end: bytes) -> None:
-        self._check(begin, end)
+        # Bounds are no keys: the first key after the longest is one byte too long.
+        assert begin, "a cleared range begins after nothing"
+        assert not begin.startswith(SYSTEM_PREFIX), "keys that begin with NUL belong to the store"
+        self._count(len(begin) + len(end))
         self.ops.append((CLEAR_RANGE, begin, end))
         for key in [key for key in self._written if begin <= key < end]:
             del self._written[key]
@@ -242,7 +245,10 @@ class Transaction:
         assert len(key) <= KEY_SIZE_BYTES_MAX, f"a key has at most {KEY_SIZE_BYTES_MAX} bytes"
         assert not key.startswith(SYSTEM_PREFIX), "keys that begin with NUL belong to the store"
         assert len(value) <= VALUE_SIZE_BYTES_MAX, f"a value has at most {VALUE_SIZE_BYTES_MAX} bytes"
-        self._size_bytes += len(key) + len(value)
+        self._count(len(key) + len(value))
+
+    def _count(self, size_bytes: int) -> None:
+        self._size_bytes += size_bytes
         assert self._size_bytes <= TRANSACTION_SIZE_BYTES_MAX, "a transaction writes at most 32 MiB"
 
     def stamp(self) -> PendingStamp | KnownStamp:
