@@ -131,7 +131,9 @@ def change(state: dict[bytes, bytes], op: Op) -> None:
 Steps = list[tuple[tuple[Any, ...], Any]]
 
 
-async def perform(world: World, moves: list[tuple[Any, ...]]) -> tuple[list[Any], list[tuple[bytes, Steps]], list[Pair]]:
+async def perform(
+    world: World, moves: list[tuple[Any, ...]]
+) -> tuple[list[Any], list[tuple[bytes, Steps]], list[Pair]]:
     """All results in order; the committed transactions with what each step read; and what is stored in the end."""
     wipe = begin(world.engine)
     wipe.tx.clear_range(b"\1", b"\xff" * 20)
