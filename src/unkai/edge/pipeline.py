@@ -134,7 +134,7 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
         ctx = _ctx(door, caller, claim, request, record)
         bound = platform.bound(model.name, operation.name)
         await platform.authorize(snapshot, bound, ctx, inp, claim.session_token if claim is not None else "")
-        validate(operation, inp)
+        validate(operation, inp, bound.service.wording)
         out = await platform.execute(bound, ctx, inp, snapshot)
     finally:
         snapshot.close()

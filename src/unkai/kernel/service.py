@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
+from unkai.kernel.wording import DEFAULT
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from unkai.kernel.ctx import Ctx
     from unkai.kernel.ports import ResourcePolicy
+    from unkai.kernel.wording import Wording
 
 Handler = Any
 """An async function `(ctx, tx, inp) -> out`; `inp` and `out` are dicts with AWS's member names."""
@@ -89,7 +92,7 @@ class Service:
     `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
     Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
     `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers `(tx) -> list[str]` of
-    violations, run by tests, the simulation and `unkai doctor`.
+    violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses what its model forbids.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Service:
     resource_policy: Callable[[Any, str], Awaitable[str | ResourcePolicy | None]] | None = None
     resource_policy_kind: Literal["resource", "trust"] = "resource"
     complete: Callable[[Any, Access], Awaitable[Access]] | None = None
+    wording: Wording = DEFAULT
     dataplane: Any = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
 

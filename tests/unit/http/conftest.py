@@ -70,7 +70,7 @@ class Front:
 
         async def wait() -> None:
             async with asyncio.timeout(5):
-                while not until():  # noqa: ASYNC110 - what is waited for is the state of sockets
+                while not until():
                     await asyncio.sleep(0.001)
 
         self.run(wait())
