@@ -128,9 +128,10 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     # No wait for the outside from here to the handler: the snapshot is open.
     snapshot = platform.engine.snapshot()
     try:
-        caller = await _authenticate(door, claim, request, body, snapshot, model.name)
-        body = covered_body(claim, request, body)
-        inp = codec.decode(operation, addressed, body)
+        caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name)
+        covered = covered_body(claim, request, body, secret)
+        addressed.headers = covered.headers
+        inp = codec.decode(operation, addressed, covered.body)
         ctx = _ctx(door, caller, claim, request, record)
         bound = platform.bound(model.name, operation.name)
         await platform.authorize(snapshot, bound, ctx, inp, claim.session_token if claim is not None else "")
@@ -154,14 +155,10 @@ def _route(door: Door, request: HttpRequest, claim: Claim | None, target: _Targe
 
 def _addressed(request: HttpRequest, model: ServiceModel) -> HttpRequest:
     """The request as the codec reads it: a virtual-hosted bucket moves into the path. Signatures cover the original."""
-    if model.name != "s3":
-        return request
-    bucket = bucket_of_host(request.headers.get("host", ""))
-    if bucket is None:
-        return request
+    bucket = bucket_of_host(request.headers.get("host", "")) if model.name == "s3" else None
     return HttpRequest(
         request.method,
-        f"/{bucket}{request.path}",
+        request.path if bucket is None else f"/{bucket}{request.path}",
         request.query,
         request.headers,
         request.body,
@@ -192,11 +189,12 @@ def _streams(operation: Operation) -> bool:
 
 async def _authenticate(
     door: Door, claim: Claim | None, request: HttpRequest, body: Any, snapshot: Snapshot, service: str
-) -> Caller:
+) -> tuple[Caller, str]:
+    """Who signed the request, and the secret, which also covers the chunks of its body."""
     if claim is None:
         if service not in door.unsigned_services:
             raise auth_errors.missing_token(auth_errors.dialect_of(request, service))
-        return anonymous()
+        return anonymous(), ""
     clock = door.platform.clock
     now_ms = clock.node_ms()
     credential = await door.platform.authorizer.credential(snapshot, claim.access_key_id, claim.session_token, now_ms)
@@ -206,7 +204,7 @@ async def _authenticate(
     if isinstance(body, bytes) and claim.payload in ("body", "declared"):
         digest = hashlib.sha256(body).hexdigest()
     sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest)
-    return credential.caller
+    return credential.caller, credential.secret
 
 
 def _ctx(door: Door, caller: Caller, claim: Claim | None, request: HttpRequest, record: Record) -> Ctx:
