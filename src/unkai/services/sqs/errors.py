@@ -5,10 +5,13 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 
 from unkai.kernel.errors import AwsError
 from unkai.kernel.wording import Failure, Wording
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def queue_does_not_exist() -> AwsError:
