@@ -112,6 +112,7 @@ def test_size() -> None:
     text = document(ALLOW)
     assert size_chars(text + " \n\t" * 100) == size_chars(text)
     parse(text, "identity", size_max_chars=size_chars(text))
+    parse(text + " " * 10_000, "identity", size_max_chars=size_chars(text))
     with pytest.raises(AwsError, match="Cannot exceed quota for PolicySize"):
         parse(text, "identity", size_max_chars=size_chars(text) - 1)
 
