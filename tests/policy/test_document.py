@@ -55,6 +55,15 @@ REFUSED: list[tuple[Kind, str, str]] = [
         document({**ALLOW, "Condition": {"StringEqualz": {"a:b": "c"}}}),
         "Invalid Condition type : StringEqualz.",
     ),
+    (
+        "identity",
+        document({**ALLOW, "Sid": "a b"}),
+        "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*",
+    ),
+    ("identity", document({**ALLOW, "Condition": []}), "Syntax errors in policy."),
+    ("identity", document({**ALLOW, "Condition": {"Bool": []}}), "Syntax errors in policy."),
+    ("identity", document({**ALLOW, "Condition": {"Bool": {"a:b": [None]}}}), "Syntax errors in policy."),
+    ("resource", document({**ALLOW, "Principal": {"Service": "S!"}}), 'Invalid principal in policy: "SERVICE":"S!"'),
     ("trust", "{", "This policy contains invalid Json"),
     ("trust", document({**TRUST, "Resource": "*"}), "Has prohibited field Resource"),
     (

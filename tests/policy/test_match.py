@@ -99,6 +99,13 @@ def test_variables(glob: str, text: str, expected: bool | None) -> None:
         assert not pattern(glob, variables=False, wildcards=False)(text, context)
 
 
+# A variable stands for exactly one value; case is ignored where the operator says so, in substituted values as well.
+def test_variables_with_several_values_and_folding() -> None:
+    test = pattern("${a:b}X", variables=True, fold=True)
+    assert test("onex", Given({"a:b": "ONE"})) is True
+    assert test("onex", Given({"a:b": ["ONE", "two"]})) is None
+
+
 def test_variable_in_the_account_part() -> None:
     test = arn_pattern("arn:aws:iam::${aws:PrincipalAccount}:role/*", variables=True)
     assert test("arn:aws:iam::1:role/r", Given({"aws:principalaccount": "1"})) is True
