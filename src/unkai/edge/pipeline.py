@@ -203,7 +203,9 @@ async def _authenticate(
     digest = None
     if isinstance(body, bytes) and claim.payload in ("body", "declared"):
         digest = hashlib.sha256(body).hexdigest()
-    sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest)
+    # Version 2 signatures, which presigned URLs may still have, do not cover the host: the bucket in it is added.
+    bucket = (bucket_of_host(request.headers.get("host", "")) or "") if service == "s3" else ""
+    sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest, host_bucket=bucket)
     return credential.caller, credential.secret
 
 
