@@ -25,12 +25,12 @@ from hyperframe.frame import GoAwayFrame
 from unkai.edge.http.body import IncomingBody
 from unkai.edge.http.head import BadRequest
 from unkai.edge.http.head2 import headers_of, request_of, response_fields
-from unkai.edge.http.sending import ClientGone, pieces_of, release
+from unkai.edge.http.sending import ClientGone, pieces_of, release, response_to
 from unkai.edge.http.writer import BadResponse, has_body
-from unkai.kernel.http import BodyIncomplete, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from unkai.edge.http.server import Server
+    from unkai.kernel.http import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
 
@@ -321,13 +321,7 @@ class Http2(asyncio.Protocol):
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, stream: Stream) -> None:
-        try:
-            response = await self._server.handler(stream.request)
-        except BodyIncomplete:
-            response = HttpResponse(400)
-        except Exception:
-            log.exception("a handler raised")
-            response = HttpResponse(500)
+        response = await response_to(stream.request, self._server.handler)
         try:
             if stream.id in self._streams:
                 await self._respond(stream, response)
