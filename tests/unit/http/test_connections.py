@@ -19,7 +19,7 @@ def test_idle_connection_is_closed_after_its_keep_alive(front: Front) -> None:
     with connect(front.start()) as sock:
         sock.sendall(GET)
         read_response(sock)
-        front.tick(SLOW.keep_alive_s - 500)
+        front.tick(SLOW.keep_alive_s / 2)
         sock.sendall(GET)
         read_response(sock)
         front.tick(SLOW.keep_alive_s)

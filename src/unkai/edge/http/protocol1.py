@@ -474,6 +474,8 @@ class Http1(asyncio.Protocol):
             return
         is_body_due = self._decoder is not None
         self._is_closing = True
+        if self._body is not None:
+            self._body.fail("The request was answered.")
         self._buffer = b""
         self._inline = None
         self._decoder = None
