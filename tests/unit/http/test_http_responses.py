@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import SLOW, Front, connect, read_response, read_to_end
+from http_front import SLOW, Front, connect, read_response, read_to_end
 
 from unkai.kernel.http import FileBody, HttpRequest, HttpResponse
 

@@ -7,7 +7,7 @@ import socket
 import threading
 
 import pytest
-from conftest import SLOW, Front, connect, read_response, read_to_end
+from http_front import SLOW, Front, connect, read_response, read_to_end
 
 from unkai.edge.http import Limits
 from unkai.kernel.http import HttpRequest, HttpResponse
