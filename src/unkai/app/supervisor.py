@@ -114,7 +114,7 @@ class Supervisor:
             child.main(Options(self._directory, on_ready=lambda: _tell_ready(ready_fd)))
             status = 0
         except BaseException:
-            log.exception("process failed", extra={"process": child.name})
+            log.exception("process failed", extra={"child": child.name})
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -131,7 +131,7 @@ class Supervisor:
             child = next((child for child in self._children if child.pid == pid), None)
             if child is None or self._is_stopping:
                 continue
-            log.error("process died; starting it again", extra={"process": child.name, "status": status})
+            log.error("process died; starting it again", extra={"child": child.name, "status": status})
             self._restart(child)
 
     def _restart(self, child: Child) -> None:
@@ -142,7 +142,7 @@ class Supervisor:
                 self._start(child)
                 return
             except StartFailed:
-                log.exception("restart failed", extra={"process": child.name})
+                log.exception("restart failed", extra={"child": child.name})
 
     def _stop_all(self) -> None:
         """Workers first, so that what they have under way is still committed; then the store process."""
