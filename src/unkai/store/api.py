@@ -115,7 +115,9 @@ class Snapshot(ReadTx, Protocol):
 
     def version(self) -> int: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give the moment up. Closing twice is no error."""
+        ...
 
 
 SET, CLEAR, CLEAR_RANGE, ADD, MAX, MIN = range(6)

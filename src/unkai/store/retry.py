@@ -48,7 +48,7 @@ class Run:
 
 
 async def run(engine: Engine, task: Run, *, snapshot: Snapshot | None = None, finishing: bytes = b"") -> Any:
-    """Run and commit; the committed answer. `snapshot` is used (and not closed) where the caller has one open.
+    """Run and commit; the committed answer. `snapshot` is used, and closed, where the caller has one open.
 
     Raises what the body raises (nothing is written then), and StoreUnavailable where the engine cannot commit.
     """
@@ -62,8 +62,7 @@ async def run(engine: Engine, task: Run, *, snapshot: Snapshot | None = None, fi
             return out
         commit = tx.to_commit(_new_commit_id(), moment.version())
     finally:
-        if snapshot is None:
-            moment.close()
+        moment.close()  # never open while the commit is waited for
     try:
         stamp: bytes | None = await engine.commit(commit)
     except Conflict:

@@ -8,6 +8,6 @@ from unkai.kernel.service import Service
 from unkai.services.iam import identity
 
 IAM = Service(name="iam", prefix="iam", operations={}, steps=(identity.bootstrap,))
-STS = Service(name="sts", prefix="sts", operations={}, resource_policy_kind="trust")
+STS = Service(name="sts", prefix="sts", operations={})
 
 SERVICES = (IAM, STS)

@@ -105,6 +105,7 @@ class MemorySnapshot:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._at = store.version
+        self._is_closed = False
         store.open_versions[self._at] += 1
 
     async def get(self, key: bytes) -> bytes | None:
@@ -120,6 +121,9 @@ class MemorySnapshot:
         return horizon(self.version())
 
     def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
         self._store.open_versions[self._at] -= 1
         if not self._store.open_versions[self._at]:
             del self._store.open_versions[self._at]
