@@ -132,8 +132,9 @@ class Authorizer:
 async def _resource_side(
     tx: ReadTx, service: Service, ctx: Ctx, arn: str
 ) -> tuple[str, CompiledSet | None, Callable[..., Decision]]:
-    """Who owns the resource, its policy, and how that policy takes part in the decision. Every account has AWS's managed policies."""
+    """Who owns the resource, its policy, and how that policy takes part in the decision."""
     parsed = Arn.parse(arn) if arn != "*" else None
+    # AWS's managed policies (account "aws") are every account's own.
     account = parsed.account if parsed is not None and parsed.account not in ("", "aws") else ctx.account
     if service.resource_policy is None or parsed is None:
         return account, None, evaluate
