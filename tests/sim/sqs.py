@@ -20,9 +20,11 @@ class QueueChecker:
         self.world = world
         self.sent: set[str] = set()
         self.attempted: set[str] = set()
-        self.deleted: set[str] = set()
+        self.deleted: dict[str, float] = {}
+        """By body: the loop's time when its delete was acknowledged. A receive that was asked for earlier may still show it."""
         self.maybe_deleted: set[str] = set()
-        self.hidden_until_ms: dict[str, int] = {}
+        self.holds: dict[str, list[tuple[int, int]]] = {}
+        """By body: when each receive was asked for and when it was answered. The take lies somewhere between."""
         self.received: set[str] = set()
         self.broken: list[str] = []
         self.next_body = 0
@@ -53,6 +55,7 @@ class QueueChecker:
     async def receive(self, at: int) -> None:
         """Receive, and delete most of what comes."""
         asked_ms = self.world.clock.node_ms()
+        asked_s = self.world.now_s()
         wait_s = self.world.random.choice([0, 0, 1, 20])
         limit = self.world.random.randint(1, 10)
         try:
@@ -73,26 +76,28 @@ class QueueChecker:
             body = message["Body"]
             if body not in self.attempted:
                 self.broken.append(f"received {body!r}, which nobody sent")
-            if body in self.deleted:
+            if asked_s > self.deleted.get(body, asked_s):
                 self.broken.append(f"received {body!r} after its delete was acknowledged")
-            if self.hidden_until_ms.get(body, 0) > now_ms:
+            # Certainly taken after the earlier take, and certainly before that one's timeout.
+            if any(
+                done < asked_ms and now_ms < asked + VISIBILITY_S * 1000 for asked, done in self.holds.get(body, ())
+            ):
                 self.broken.append(f"received {body!r} while another receiver holds it")
             self.received.add(body)
-            # The message is hidden from some moment after the call was made: the promise that is certain.
-            self.hidden_until_ms[body] = asked_ms + VISIBILITY_S * 1000
+            self.holds.setdefault(body, []).append((asked_ms, now_ms))
             if self.world.random.random() < 0.7:
-                await self._delete(at, body, message["ReceiptHandle"])
+                await self._delete(at, body, message["ReceiptHandle"], asked_ms)
 
-    async def _delete(self, at: int, body: str, handle: str) -> None:
+    async def _delete(self, at: int, body: str, handle: str, asked_ms: int) -> None:
         self.maybe_deleted.add(body)
-        held = self.hidden_until_ms[body] > self.world.clock.node_ms()
         try:
             await self.world.call(at, "sqs", "DeleteMessage", QueueUrl=QUEUE, ReceiptHandle=handle)
         except AwsError as error:
             self._expect_retryable(error)
             return
-        if held and self.hidden_until_ms[body] > self.world.clock.node_ms():
-            self.deleted.add(body)
+        # Only the handle of the latest receive is promised to delete, and this one is the latest until its timeout.
+        if self.world.clock.node_ms() < asked_ms + VISIBILITY_S * 1000:
+            self.deleted[body] = self.world.now_s()
 
     def _expect_retryable(self, error: AwsError) -> None:
         if error.code != "ServiceUnavailable":

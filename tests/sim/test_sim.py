@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from tests.sim.story import tell
 
 SEEDS = int(os.environ.get("UNKAI_SIM_SEEDS", "30"))

@@ -175,6 +175,10 @@ class World:
         self.clock.offset_ms += ms
         await self.store.engine.wake_all()
 
+    def now_s(self) -> float:
+        """The loop's time: it grows with every delay, whatever node time does."""
+        return asyncio.get_running_loop().time()
+
     def spawn(self, at: int, work: Coroutine[Any, Any, Any]) -> None:
         self._running[at] = [task for task in self._running[at] if not task.done()]
         self._running[at].append(asyncio.create_task(work))

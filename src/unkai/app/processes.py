@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from unkai.app.compose import bootstrap, make_lanes, make_platform, programs
-from unkai.edge.control import control
 from unkai.edge.http.server import serve
 from unkai.edge.pipeline import Door, Record, handle
+from unkai.kernel.clock import MovableClock
 from unkai.store.engines.lmdb import open_lmdb
 from unkai.store.engines.remote import open_remote
 from unkai.store.server import StoreServer
+from unkai.work.advance import advance as advance_clock
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +50,13 @@ def _no_record(record: Record) -> None:
 
 
 def make_door(platform: Platform, directory: DataDir) -> Door:
-    return Door(platform, _no_record, control, default_account=directory.root_credentials().account)
+    kinds = [kind for service in platform.services.values() for kind in service.tasks]
+
+    async def advance(ms: int) -> int:
+        assert isinstance(platform.clock, MovableClock), "the control API has checked it"
+        return await advance_clock(platform.engine, platform.clock, kinds, ms)
+
+    return Door(platform, _no_record, advance, default_account=directory.root_credentials().account)
 
 
 async def serve_door(platform: Platform, directory: DataDir, sock: socket.socket) -> Server:

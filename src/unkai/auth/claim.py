@@ -15,21 +15,28 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote_plus
 
-from unkai.auth import canonical, errors
+from unkai.auth import canonical, errors, sigv2
+from unkai.auth.errors import ALGORITHM, ASYMMETRIC, CREDENTIAL_MAX_CHARS
 from unkai.kernel.errors import AwsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from unkai.auth.errors import Dialect
     from unkai.kernel.http import HttpRequest
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
 TERMINATOR = "aws4_request"
 EXPIRES_MAX_S = 604_800
 UNSIGNED = "UNSIGNED-PAYLOAD"
 
-CREDENTIAL_MAX_CHARS = 512
 SIGNED_HEADERS_MAX_CHARS = 8192
+
+# "In most cases, a request must reach AWS within five minutes of the time stamp in the request."
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
+# S3, STS and IAM allow fifteen (S3 says so in MaxAllowedSkewMilliseconds).
+SKEW_S = 300
+SKEW_LONG_S = 900
+_LONG_SKEW = errors.S3_SERVICES | {"sts", "iam"}
 
 Payload = Literal["body", "declared", "unsigned", "streaming", "streaming-trailer", "streaming-unsigned-trailer"]
 """How the body is covered: by its SHA-256, which the verifier computes ("body"); by the SHA-256 that the client declares, to be
@@ -43,8 +50,8 @@ _STREAMING: dict[str, Payload] = {
 }
 
 _STAMP = re.compile(r"\d{8}T\d{6}Z\Z", re.ASCII).match
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _HEX_64 = re.compile(r"[0-9a-fA-F]{64}\Z").match
-_MALFORMED = 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
 _SIX = (
     "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, "
     "X-Amz-SignedHeaders, and X-Amz-Expires parameters."
@@ -58,6 +65,7 @@ class Claim:
 
     `stamp` is the time of signing as the string to sign spells it. `expires_s` is set for presigned requests only.
     `content_sha256` is what the canonical request ends with, "" where that is to be computed from the body.
+    Version 2 (S3's presigned URLs and forms only) has no region: "" there, and `signed_ms` is when it expires.
     """
 
     dialect: Dialect
@@ -73,10 +81,16 @@ class Claim:
     expires_s: int | None
     payload: Payload
     content_sha256: str
+    version: Literal["v4", "v2"] = "v4"
 
     @property
     def presigned(self) -> bool:
         return self.expires_s is not None
+
+
+def skew_s(service: str) -> int:
+    """How far a request's time may be from ours."""
+    return SKEW_LONG_S if service in _LONG_SKEW else SKEW_S
 
 
 def parse(request: HttpRequest, service: str = "") -> Claim | None:
@@ -88,32 +102,36 @@ def parse(request: HttpRequest, service: str = "") -> Claim | None:
     header = request.headers.get("authorization")
     if header is not None:
         if "X-Amz-Signature=" in request.query and service in errors.S3_SERVICES:
-            raise _two_mechanisms()
+            raise errors.two_mechanisms()
         return _from_header(request, header, service)
     if "X-Amz-" in request.query:
         return _from_query(request, service)
+    if service in ("", "s3") and (given := sigv2.parameters(request.query)):
+        return _from_query_v2(given)
     return None
 
 
 def _from_header(request: HttpRequest, header: str, service: str) -> Claim:
     """`AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...`."""
-    algorithm, _, rest = header.partition(" ")
-    fields = {}
-    for part in rest.split(","):
-        name, _, value = part.partition("=")
-        fields[name.strip()] = value.strip()
-    credential, signed, signature = fields.get("Credential"), fields.get("SignedHeaders"), fields.get("Signature")
+    head, mark, signature = header.rpartition("Signature=")
+    if mark and "," not in signature and head.rstrip().endswith(",") and len(head) < SIGNED_HEADERS_MAX_CHARS:
+        algorithm, fields = _fields(head)
+        signature = signature.strip()
+    else:
+        algorithm, fields = _split_fields(header)
+        signature = fields.get("Signature", "")
+    credential, signed = fields.get("Credential"), fields.get("SignedHeaders")
     sent = request.headers
     stamp = sent.get("x-amz-date") or _stamp_of_date(sent.get("date", ""))
     if algorithm != ALGORITHM or not credential or not signed or not signature or not stamp:
-        raise _incomplete_header(request, header, service, fields, stamp)
+        raise _incomplete_header(request, header, service, {**fields, "Signature": signature}, stamp)
     if len(credential) > CREDENTIAL_MAX_CHARS or len(signed) > SIGNED_HEADERS_MAX_CHARS:
-        raise _bad_credential(errors.dialect_of(request, service), "", presigned=False)
+        raise errors.bad_credential(errors.dialect_of(request, service), "", presigned=False)
 
     scope = _scope(credential)
     dialect = errors.dialect_of(request, service or (scope[3] if scope else ""))
     if scope is None:
-        raise _bad_credential(dialect, credential, presigned=False)
+        raise errors.bad_credential(dialect, credential, presigned=False)
     access_key_id, day, region, scoped, _ = scope
     _check_scope(dialect, scope, stamp, service, presigned=False)
     names = _names(dialect, signed, header)
@@ -135,6 +153,19 @@ def _from_header(request: HttpRequest, header: str, service: str) -> Claim:
     )
 
 
+def _split_fields(text: str) -> tuple[str, dict[str, str]]:
+    algorithm, _, rest = text.partition(" ")
+    fields = {}
+    for part in rest.split(","):
+        name, _, value = part.partition("=")
+        fields[name.strip()] = value.strip()
+    return algorithm, fields
+
+
+# All but the signature is the same in every request that a client makes on one day.
+_fields = lru_cache(maxsize=512)(_split_fields)
+
+
 def _from_query(request: HttpRequest, service: str) -> Claim | None:
     """A presigned request: the same fields as query parameters."""
     given = _amz_parameters(request.query)
@@ -145,18 +176,21 @@ def _from_query(request: HttpRequest, service: str) -> Claim | None:
     dialect = errors.dialect_of(request, service or (scope[3] if scope else ""))
     algorithm = given.get("X-Amz-Algorithm")
     if algorithm == ASYMMETRIC:
-        raise _no_sigv4a()
+        raise errors.no_sigv4a()
     if algorithm is not None and algorithm != ALGORITHM:
         message = f'X-Amz-Algorithm only supports "{ALGORITHM} and {ASYMMETRIC}"'
         raise errors.query_malformed(message) if dialect == "s3" else errors.incomplete(dialect, message, "")
     stamp, signature, signed = given.get("X-Amz-Date"), given.get("X-Amz-Signature"), given.get("X-Amz-SignedHeaders")
+    if scope is not None and dialect != "s3":
+        # Only S3 insists on it; aws-sdk-go's presigned STS requests come without.
+        given.setdefault("X-Amz-Expires", str(skew_s(scope[3])))
     if not algorithm or not credential or not stamp or not signature or not signed or "X-Amz-Expires" not in given:
-        raise errors.query_malformed(_SIX) if dialect == "s3" else _incomplete_query(dialect, given)
+        raise errors.query_malformed(_SIX) if dialect == "s3" else errors.incomplete_query(dialect, given)
     if scope is None or len(signed) > SIGNED_HEADERS_MAX_CHARS:
-        raise _bad_credential(dialect, credential, presigned=True)
+        raise errors.bad_credential(dialect, credential, presigned=True)
     if not _is_stamp(stamp):
         message = "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
-        raise errors.query_malformed(message) if dialect == "s3" else _bad_date(dialect, stamp)
+        raise errors.query_malformed(message) if dialect == "s3" else errors.bad_date(dialect, stamp)
     _check_scope(dialect, scope, stamp, service, presigned=True)
 
     payload: Payload = "body"
@@ -180,13 +214,44 @@ def _from_query(request: HttpRequest, service: str) -> Claim | None:
     )
 
 
+def _from_query_v2(given: dict[str, str]) -> Claim:
+    if not re.fullmatch(r"[0-9]{1,12}", given["Expires"]):
+        message = "Invalid date (should be seconds since epoch): " + given["Expires"][:64]
+        raise errors.s3_refusal("AccessDenied", message, 403)
+    return _claim_v2(
+        given["AWSAccessKeyId"], given["Signature"], given["Expires"], given.get("x-amz-security-token", "")
+    )
+
+
+def _claim_v2(access_key_id: str, signature: str, expires: str, token: str) -> Claim:
+    expires_ms = int(expires or "0") * 1000
+    return Claim(
+        "s3", access_key_id, "", "", "s3", expires, expires_ms, (), signature, token, 0, "unsigned", UNSIGNED, "v2"
+    )  # fmt: skip
+
+
+def form_claim(fields: Mapping[str, str], *, version: Literal["v4", "v2"]) -> Claim:
+    """The claim of a browser upload, by its fields. Its time is the policy's, which `post_policy` checks."""
+    token = fields.get("x-amz-security-token", "")
+    if version == "v2":
+        return _claim_v2(fields["awsaccesskeyid"], fields["signature"], "", token)
+    credential, stamp = fields["x-amz-credential"], fields["x-amz-date"]
+    scope = _scope(credential) if len(credential) <= CREDENTIAL_MAX_CHARS else None
+    if scope is None:
+        raise errors.bad_credential("s3", credential, presigned=True)
+    _check_scope("s3", scope, stamp, "s3", presigned=True)
+    return Claim(
+        "s3", *scope[:4], stamp, stamp_ms(stamp), (), fields["x-amz-signature"], token, None, "unsigned", UNSIGNED
+    )  # fmt: skip
+
+
 def _amz_parameters(raw: str) -> dict[str, str]:
     given: dict[str, str] = {}
     for part in raw.split("&"):
         name, _, value = part.partition("=")
         if name.startswith("X-Amz-"):
             # The first of two wins here; the signature covers both, so nothing can be slipped in.
-            given.setdefault(name, unquote_plus(value))
+            given.setdefault(name, unquote_plus(value, "latin-1"))
     return given
 
 
@@ -213,7 +278,7 @@ def payload_of(declared: str) -> tuple[Payload, str]:
     if _HEX_64(declared):
         return "declared", declared
     if declared.startswith("STREAMING-" + ASYMMETRIC):
-        raise _no_sigv4a()
+        raise errors.no_sigv4a()
     raise AwsError(
         "InvalidArgument",
         "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
@@ -237,7 +302,7 @@ def _check_scope(
 ) -> None:
     _, day, _, scoped, terminator = scope
     if not _is_stamp(stamp):
-        raise _bad_date(dialect, stamp)
+        raise errors.bad_date(dialect, stamp)
     wrong = ""
     if terminator != TERMINATOR:
         wrong = (
@@ -302,30 +367,27 @@ def _expires_s(dialect: Dialect, text: str) -> int:
     return int(text)
 
 
-@lru_cache(maxsize=64)
-def _day_ms(day: str) -> int | None:
+@lru_cache(maxsize=256)
+def _stamp_ms(stamp: str) -> int | None:
+    """Cached, since all that arrives within one second bears the same stamp."""
+    if not _STAMP(stamp) or stamp[9:11] > "23" or stamp[11:13] > "59" or stamp[13:15] > "59":
+        return None
     try:
-        days = date(int(day[:4]), int(day[4:6]), int(day[6:])).toordinal() - date(1970, 1, 1).toordinal()
+        days = date(int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8])).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
-    return days * 86_400_000
+    return (days * 86_400 + int(stamp[9:11]) * 3600 + int(stamp[11:13]) * 60 + int(stamp[13:15])) * 1000
 
 
 def _is_stamp(stamp: str) -> bool:
-    return (
-        _STAMP(stamp) is not None
-        and _day_ms(stamp[:8]) is not None
-        and stamp[9:11] < "24"
-        and stamp[11:13] < "60"
-        and stamp[13:15] < "60"
-    )
+    return _stamp_ms(stamp) is not None
 
 
 def stamp_ms(stamp: str) -> int:
     """Milliseconds since the epoch of `20150830T123600Z`."""
-    day_ms = _day_ms(stamp[:8])
-    assert day_ms is not None, "only stamps that were checked come here"
-    return day_ms + (int(stamp[9:11]) * 3600 + int(stamp[11:13]) * 60 + int(stamp[13:15])) * 1000
+    ms = _stamp_ms(stamp)
+    assert ms is not None, "only stamps that were checked come here"
+    return ms
 
 
 def _stamp_of_date(text: str) -> str:
@@ -344,20 +406,12 @@ def http_date_ms(text: str) -> int | None:
     return stamp_ms(stamp) if stamp and _is_stamp(stamp) else None
 
 
-def _two_mechanisms() -> AwsError:
-    message = (
-        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the "
-        "Authorization header should be specified"
-    )
-    return AwsError("InvalidArgument", message, members={"ArgumentName": "Authorization"}, status=400)
-
-
 def _incomplete_header(request: HttpRequest, header: str, service: str, fields: dict[str, str], stamp: str) -> AwsError:
     scope = _scope(fields.get("Credential", "")) if len(header) <= SIGNED_HEADERS_MAX_CHARS else None
     dialect = errors.dialect_of(request, service or (scope[3] if scope else ""))
     algorithm = header.partition(" ")[0]
     if algorithm == ASYMMETRIC:
-        return _no_sigv4a()
+        return errors.no_sigv4a()
     lacking = [name for name in ("Credential", "Signature", "SignedHeaders") if not fields.get(name)]
     if dialect == "s3":
         if algorithm == "AWS":
@@ -374,36 +428,3 @@ def _incomplete_header(request: HttpRequest, header: str, service: str, fields: 
     if not sentences:
         sentences.append(f"Unsupported AWS 'algorithm': '{algorithm[:64]}'.")
     return errors.incomplete(dialect, " ".join(sentences), header)
-
-
-def _incomplete_query(dialect: Dialect, given: dict[str, str]) -> AwsError:
-    needed = ("Algorithm", "Credential", "Signature", "SignedHeaders", "Date", "Expires")
-    lacking = [f"X-Amz-{name}" for name in needed if not given.get(f"X-Amz-{name}")]
-    sentences = [f"AWS query-string parameters must include '{name}'." for name in lacking]
-    return errors.refusal(
-        dialect, "IncompleteSignature", " ".join(sentences) + " Re-examine the query-string parameters."
-    )
-
-
-def _bad_credential(dialect: Dialect, credential: str, *, presigned: bool) -> AwsError:
-    if dialect == "s3":
-        if presigned:
-            return errors.query_malformed(f"Error parsing the X-Amz-Credential parameter; {_MALFORMED}")
-        return errors.header_malformed(_MALFORMED)
-    message = (
-        "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
-        f"got '{credential[:CREDENTIAL_MAX_CHARS]}'"
-    )
-    return errors.refusal(dialect, "IncompleteSignature", message)
-
-
-def _bad_date(dialect: Dialect, stamp: str) -> AwsError:
-    if dialect == "s3":
-        return errors.s3_refusal("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", 403)
-    message = f"Date must be in ISO-8601 'basic format'. Got '{stamp[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601."
-    return errors.refusal(dialect, "IncompleteSignature", message)
-
-
-def _no_sigv4a() -> AwsError:
-    message = f"unkai does not verify SigV4a ({ASYMMETRIC}) signatures. Use {ALGORITHM}."
-    return AwsError("NotImplemented", message, sender_fault=False, status=501)

@@ -16,7 +16,12 @@ from unkai.kernel.errors import AwsError
 if TYPE_CHECKING:
     from unkai.kernel.http import HttpRequest
 
-Dialect = Literal["s3", "json", "query"]
+ALGORITHM = "AWS4-HMAC-SHA256"
+ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
+CREDENTIAL_MAX_CHARS = 512
+
+Dialect = Literal["s3", "json", "rest", "query"]
+"""Who words a refusal: S3, a JSON-RPC service, a REST-JSON service, or one that answers in XML."""
 
 S3_SERVICES = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 _XML_SERVICES = frozenset(
@@ -36,24 +41,31 @@ MISMATCH = (
     "The request signature we calculated does not match the signature you provided. "
     "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
 )
+_S3_MISMATCH = (
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+)
+
+_MALFORMED = 'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request".'
 
 
 def dialect_of(request: HttpRequest, service: str) -> Dialect:
     """How the service that the request addresses words its refusals."""
     if service in S3_SERVICES:
         return "s3"
-    if service in _XML_SERVICES or "application/x-www-form-urlencoded" in request.headers.get("content-type", ""):
-        return "query"
-    return "json"
+    sent = request.headers
+    if "x-amz-target" in sent or "smithy-protocol" in sent:
+        return "json"
+    form = "application/x-www-form-urlencoded" in sent.get("content-type", "")
+    return "query" if form or service in _XML_SERVICES or "Action=" in request.query else "rest"
 
 
 def refusal(dialect: Dialect, code: str, message: str) -> AwsError:
     """A refusal of a service other than S3. `code` is the query protocol's; JSON services have longer names."""
     assert dialect != "s3"
-    # JSON services answer 400; the query protocol uses 403 where the caller is known but refused.
-    if dialect == "json":
-        return AwsError(_JSON_CODES[code], message, status=400)
-    return AwsError(code, message, status=400 if code == "IncompleteSignature" else 403)
+    if dialect == "query":
+        return AwsError(code, message, status=400 if code == "IncompleteSignature" else 403)
+    # JSON-RPC services answer 400 to all that the client could have done better, REST-JSON ones 403.
+    return AwsError(_JSON_CODES[code], message, status=400 if dialect == "json" else 403)
 
 
 def s3_refusal(code: str, message: str, status: int, **members: Any) -> AwsError:
@@ -82,6 +94,45 @@ def wrong_region(given: str, expected: str) -> AwsError:
 
 def query_malformed(message: str) -> AwsError:
     return s3_refusal("AuthorizationQueryParametersError", message, 400)
+
+
+def two_mechanisms() -> AwsError:
+    message = (
+        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the "
+        "Authorization header should be specified"
+    )
+    return AwsError("InvalidArgument", message, members={"ArgumentName": "Authorization"}, status=400)
+
+
+def incomplete_query(dialect: Dialect, given: dict[str, str]) -> AwsError:
+    needed = ("Algorithm", "Credential", "Signature", "SignedHeaders", "Date", "Expires")
+    lacking = [f"X-Amz-{name}" for name in needed if not given.get(f"X-Amz-{name}")]
+    sentences = [f"AWS query-string parameters must include '{name}'." for name in lacking]
+    return refusal(dialect, "IncompleteSignature", " ".join(sentences) + " Re-examine the query-string parameters.")
+
+
+def bad_credential(dialect: Dialect, credential: str, *, presigned: bool) -> AwsError:
+    if dialect == "s3":
+        if presigned:
+            return query_malformed(f"Error parsing the X-Amz-Credential parameter; {_MALFORMED}")
+        return header_malformed(_MALFORMED)
+    message = (
+        "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, "
+        f"got '{credential[:CREDENTIAL_MAX_CHARS]}'"
+    )
+    return refusal(dialect, "IncompleteSignature", message)
+
+
+def bad_date(dialect: Dialect, stamp: str) -> AwsError:
+    if dialect == "s3":
+        return s3_refusal("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header", 403)
+    message = f"Date must be in ISO-8601 'basic format'. Got '{stamp[:64]}'. See http://en.wikipedia.org/wiki/ISO_8601."
+    return refusal(dialect, "IncompleteSignature", message)
+
+
+def no_sigv4a() -> AwsError:
+    message = f"unkai does not verify SigV4a ({ASYMMETRIC}) signatures. Use {ALGORITHM}."
+    return AwsError("NotImplemented", message, sender_fault=False, status=501)
 
 
 def unknown_access_key(dialect: Dialect, access_key_id: str) -> AwsError:
@@ -116,17 +167,15 @@ def mismatch(dialect: Dialect, access_key_id: str, given: str, canonical: bytes,
     """The signature is wrong. The canonical strings hold nothing that the client did not send itself."""
     shown, string = canonical.decode("utf-8", "replace"), to_sign.decode("utf-8", "replace")
     if dialect == "s3":
-        return s3_refusal(
-            "SignatureDoesNotMatch",
-            "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
-            403,
-            AWSAccessKeyId=access_key_id,
-            StringToSign=string,
-            SignatureProvided=given,
-            StringToSignBytes=to_sign.hex(" "),
-            CanonicalRequest=shown,
-            CanonicalRequestBytes=canonical.hex(" "),
-        )
+        members = {
+            "AWSAccessKeyId": access_key_id,
+            "StringToSign": string,
+            "SignatureProvided": given,
+            "StringToSignBytes": to_sign.hex(" "),
+        }
+        if canonical:  # chunks and forms have none
+            members |= {"CanonicalRequest": shown, "CanonicalRequestBytes": canonical.hex(" ")}
+        return s3_refusal("SignatureDoesNotMatch", _S3_MISMATCH, 403, **members)
     details = (
         f"The Canonical String for this request should have been\n'{shown}'\n\n"
         f"The String-to-Sign should have been\n'{string}'\n"

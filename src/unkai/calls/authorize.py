@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from unkai.kernel.ctx import Ctx
     from unkai.kernel.ports import Credential, PrincipalPolicies
     from unkai.kernel.service import Access, Service
-    from unkai.policy.evaluate import Decision
     from unkai.store.api import ReadTx
 
 CACHE_ENTRIES_MAX = 10_000
@@ -59,6 +58,7 @@ class _Entry:
     rights: Rights | None = None
 
 
+NO_POLICY = compile(())
 NO_RIGHTS = Rights(compile(()), None, None, None, True)
 
 
@@ -111,9 +111,12 @@ class Authorizer:
         rights = await self.rights(tx, ctx.caller, session_token)
         if not rights.exists:
             raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.", status=403)
-        for each in needed:
-            access = await service.complete(tx, each) if service.complete is not None else each
-            resource_account, policy, decide = await _resource_side(tx, service, ctx, access.resource)
+        for declared in needed:
+            access = declared if service.complete is None else await service.complete(tx, declared)
+            resource_account, policy = await _resource_side(tx, service, ctx, access.resource)
+            # STS has operations on what is no role, which have no trust policy (and a role always has one).
+            is_trust = policy is not None and service.resource_policy_kind == "trust"
+            decide = evaluate_trust if is_trust else evaluate
             context = RequestContext(
                 ctx.caller,
                 ctx,
@@ -124,26 +127,24 @@ class Authorizer:
                 resource_account=resource_account,
             )
             request = Request(ctx.caller, access.action, access.resource, context, resource_account)
-            decision = decide(request, rights.identity, rights.boundary, rights.session, policy)
+            decision = decide(request, rights.identity, rights.boundary, rights.session, policy or NO_POLICY)
             if not decision.allowed:
                 raise access_denied(denied_message(decision, request))
 
 
-async def _resource_side(
-    tx: ReadTx, service: Service, ctx: Ctx, arn: str
-) -> tuple[str, CompiledSet | None, Callable[..., Decision]]:
-    """Who owns the resource, its policy, and how that policy takes part in the decision."""
+async def _resource_side(tx: ReadTx, service: Service, ctx: Ctx, arn: str) -> tuple[str, CompiledSet | None]:
+    """Who owns the resource, and its policy."""
     parsed = Arn.parse(arn) if arn != "*" else None
     # AWS's managed policies (account "aws") are every account's own.
     account = parsed.account if parsed is not None and parsed.account not in ("", "aws") else ctx.account
     if service.resource_policy is None or parsed is None:
-        return account, None, evaluate
+        return account, None
     found = await service.resource_policy(tx, arn)
-    if not isinstance(found, ResourcePolicy):
-        return account, _compiled_resource_policy(found, "resource") if found else None, evaluate
-    if found.is_trust:
-        return found.account, _compiled_resource_policy(found.text, "trust"), evaluate_trust
-    return found.account, _compiled_resource_policy(found.text, "resource") if found.text else None, evaluate
+    if isinstance(found, ResourcePolicy):
+        account, text = found.account, found.text
+    else:
+        text = found or ""
+    return account, _compiled_resource_policy(text, service.resource_policy_kind) if text else None
 
 
 def _compile(policies: PrincipalPolicies) -> Rights:

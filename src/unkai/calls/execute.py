@@ -142,7 +142,7 @@ class Platform:
         snapshot = self.engine.snapshot()
         try:
             await self.authorize(snapshot, bound, ctx, values)
-            validate(load_service(service).operations[operation], values)
+            validate(load_service(service).operations[operation], values, bound.service.wording)
             out = await self.execute(bound, ctx, values, snapshot, finishing or b"")
         finally:
             snapshot.close()
@@ -164,7 +164,7 @@ class Platform:
             needed = rule(ctx, inp)
         except KeyError as missing:
             # The input lacks the very member that names the resource; validation words that better.
-            validate(load_service(bound.service.name).operations[bound.name], inp)
+            validate(load_service(bound.service.name).operations[bound.name], inp, bound.service.wording)
             raise AwsError("ValidationException", f"Missing {missing}", status=400) from None
         await self.authorizer.check(tx, bound.service, ctx, needed, session_token)
 

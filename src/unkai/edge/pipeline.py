@@ -14,6 +14,7 @@ from unkai.auth import errors as auth_errors
 from unkai.auth import sigv4
 from unkai.auth.claim import parse
 from unkai.edge.bodies import covered_body
+from unkai.edge.control import control, error_response
 from unkai.edge.routing import bucket_of_host, service_of, targets_of
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
@@ -58,11 +59,12 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What the pipeline needs of the node. `control` serves /_unkai/; `record` is told of every request."""
+    """What the pipeline needs of the node. `record` is told of every request."""
 
     platform: Platform
     record: Callable[[Record], None]
-    control: Callable[[HttpRequest, Door], Awaitable[HttpResponse]]
+    advance: Callable[[int], Awaitable[int]]
+    """Move node time forward by milliseconds, carrying out what falls due; the new node time."""
     default_account: str = ""
     unsigned_services: frozenset[str] = field(default=frozenset({"s3", "sqs", "sns", "sts"}))
     """Services whose resource policies may let anybody in; the others refuse a missing signature as such."""
@@ -84,7 +86,8 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
     target = _Target()
     try:
         if request.path.startswith(CONTROL_PREFIX):
-            response = await door.control(request, door)
+            record.service = "unkai"
+            response = await _control(door, request)
         else:
             response = await _respond(door, request, record, target)
     except AwsError as error:
@@ -98,6 +101,13 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
     record.latency_ns = monotonic_ns() - started_ns
     door.record(record)
     return response
+
+
+async def _control(door: Door, request: HttpRequest) -> HttpResponse:
+    try:
+        return await control(request, door)
+    except AwsError as error:
+        return error_response(error)
 
 
 async def _respond(door: Door, request: HttpRequest, record: Record, target: _Target) -> HttpResponse:
@@ -118,13 +128,14 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     # No wait for the outside from here to the handler: the snapshot is open.
     snapshot = platform.engine.snapshot()
     try:
-        caller = await _authenticate(door, claim, request, body, snapshot, model.name)
-        body = covered_body(claim, request, body)
-        inp = codec.decode(operation, addressed, body)
+        caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name)
+        covered = covered_body(claim, request, body, secret)
+        addressed.headers = covered.headers
+        inp = codec.decode(operation, addressed, covered.body)
         ctx = _ctx(door, caller, claim, request, record)
         bound = platform.bound(model.name, operation.name)
         await platform.authorize(snapshot, bound, ctx, inp, claim.session_token if claim is not None else "")
-        validate(operation, inp)
+        validate(operation, inp, bound.service.wording)
         out = await platform.execute(bound, ctx, inp, snapshot)
     finally:
         snapshot.close()
@@ -144,14 +155,10 @@ def _route(door: Door, request: HttpRequest, claim: Claim | None, target: _Targe
 
 def _addressed(request: HttpRequest, model: ServiceModel) -> HttpRequest:
     """The request as the codec reads it: a virtual-hosted bucket moves into the path. Signatures cover the original."""
-    if model.name != "s3":
-        return request
-    bucket = bucket_of_host(request.headers.get("host", ""))
-    if bucket is None:
-        return request
+    bucket = bucket_of_host(request.headers.get("host", "")) if model.name == "s3" else None
     return HttpRequest(
         request.method,
-        f"/{bucket}{request.path}",
+        request.path if bucket is None else f"/{bucket}{request.path}",
         request.query,
         request.headers,
         request.body,
@@ -182,11 +189,12 @@ def _streams(operation: Operation) -> bool:
 
 async def _authenticate(
     door: Door, claim: Claim | None, request: HttpRequest, body: Any, snapshot: Snapshot, service: str
-) -> Caller:
+) -> tuple[Caller, str]:
+    """Who signed the request, and the secret, which also covers the chunks of its body."""
     if claim is None:
         if service not in door.unsigned_services:
             raise auth_errors.missing_token(auth_errors.dialect_of(request, service))
-        return anonymous()
+        return anonymous(), ""
     clock = door.platform.clock
     now_ms = clock.node_ms()
     credential = await door.platform.authorizer.credential(snapshot, claim.access_key_id, claim.session_token, now_ms)
@@ -196,7 +204,7 @@ async def _authenticate(
     if isinstance(body, bytes) and claim.payload in ("body", "declared"):
         digest = hashlib.sha256(body).hexdigest()
     sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest)
-    return credential.caller
+    return credential.caller, credential.secret
 
 
 def _ctx(door: Door, caller: Caller, claim: Claim | None, request: HttpRequest, record: Record) -> Ctx:

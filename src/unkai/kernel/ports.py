@@ -72,14 +72,10 @@ class PrincipalPolicies:
 
 @dataclass(frozen=True, slots=True)
 class ResourcePolicy:
-    """A resource's owner and the policy attached to it (JSON text, or empty). For resources whose ARN names no account.
-
-    `is_trust` marks a role's trust policy, which must allow the call in any case.
-    """
+    """A resource's owner and the policy attached to it (JSON text, or empty). For resources whose ARN names no account."""
 
     account: str
     text: str = ""
-    is_trust: bool = False
 
 
 @dataclass(frozen=True, slots=True)

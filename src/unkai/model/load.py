@@ -117,7 +117,7 @@ def load_service(name: str) -> ServiceModel:
         return _build_shape(key, lambda k: raw("shapes", file.shapes, k), built)
 
     def operation(key: str) -> Operation:
-        return _build_operation(model, raw("operations", file.operations, key))
+        return _build_operation(model, key, raw("operations", file.operations, key))
 
     def error_codes() -> dict[str, str]:
         found: dict[str, str] = {}
@@ -165,14 +165,15 @@ def _build_shape(name: str, raw: Callable[[str], dict[str, Any]], built: dict[st
     return shape
 
 
-def _build_operation(model: ServiceModel, text: dict[str, Any]) -> Operation:
+def _build_operation(model: ServiceModel, name: str, text: dict[str, Any]) -> Operation:
+    # Known by its key: CloudFront's names carry the API version there (CreateDistribution2020_05_31).
     http = text.get("http", {})
     traits = {
         key: value for key, value in text.items() if key not in ("http", "input", "output", "errors", "documentation")
     }
     return Operation(
         model,
-        text["name"],
+        name,
         http.get("method", "POST"),
         http.get("requestUri", "/"),
         http.get("responseCode", 200),

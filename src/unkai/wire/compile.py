@@ -71,11 +71,6 @@ def structure_once(made: dict[int, Any], shape: Shape, build: Callable[[], F]) -
     return finished
 
 
-def body_members(shape: Shape) -> list[Member]:
-    """The members that travel in the body."""
-    return [member for member in shape.members.values() if not member.location]
-
-
 def wire_name(member: Member, scalars: Scalars) -> str:
     return member.wire_name if scalars.renames else member.name
 
@@ -84,7 +79,7 @@ def wire_name(member: Member, scalars: Scalars) -> str:
 
 
 def structure_reader(members: list[Member], scalars: Scalars, made: dict[int, Any]) -> Closure:
-    fields = {wire_name(member, scalars): (member.name, *_reader(member, scalars, made)) for member in members}
+    fields = {wire_name(member, scalars): (member.name, *reader(member, scalars, made)) for member in members}
     find = fields.get
 
     def read(value: Any) -> Any:
@@ -103,7 +98,8 @@ def structure_reader(members: list[Member], scalars: Scalars, made: dict[int, An
     return read
 
 
-def _reader(member: Member, scalars: Scalars, made: dict[int, Any]) -> tuple[type | None, Closure]:
+def reader(member: Member, scalars: Scalars, made: dict[int, Any]) -> tuple[type | None, Closure]:
+    """The class of values that pass as they are, and what converts or refuses all others."""
     shape = member.shape
     if shape.traits.get("document"):
         return None, _document
@@ -112,10 +108,10 @@ def _reader(member: Member, scalars: Scalars, made: dict[int, Any]) -> tuple[typ
         return None, structure_once(made, shape, build)
     if shape.type == "list":
         assert shape.item is not None, "a list has a member"
-        return None, _list_reader(*_reader(shape.item, scalars, made))
+        return None, _list_reader(*reader(shape.item, scalars, made))
     if shape.type == "map":
         assert shape.value is not None, "a map has a value"
-        return None, _map_reader(*_reader(shape.value, scalars, made))
+        return None, _map_reader(*reader(shape.value, scalars, made))
     scalar = _scalar(member, scalars)
     return scalar.kind, scalar.convert
 
@@ -168,7 +164,7 @@ def _not_a(wanted: str, value: Any) -> Exception:
 
 
 def structure_writer(members: list[Member], scalars: Scalars, made: dict[int, Any]) -> Closure:
-    fields = {member.name: (wire_name(member, scalars), *_writer(member, scalars, made)) for member in members}
+    fields = {member.name: (wire_name(member, scalars), *writer(member, scalars, made)) for member in members}
 
     def write(value: Any) -> Any:
         out = {}
@@ -182,7 +178,7 @@ def structure_writer(members: list[Member], scalars: Scalars, made: dict[int, An
     return write
 
 
-def _writer(member: Member, scalars: Scalars, made: dict[int, Any]) -> tuple[type | None, Closure]:
+def writer(member: Member, scalars: Scalars, made: dict[int, Any]) -> tuple[type | None, Closure]:
     shape = member.shape
     if shape.traits.get("document"):
         return None, _document
@@ -191,10 +187,10 @@ def _writer(member: Member, scalars: Scalars, made: dict[int, Any]) -> tuple[typ
         return None, structure_once(made, shape, build)
     if shape.type == "list":
         assert shape.item is not None, "a list has a member"
-        return None, _list_writer(*_writer(shape.item, scalars, made))
+        return None, _list_writer(*writer(shape.item, scalars, made))
     if shape.type == "map":
         assert shape.value is not None, "a map has a value"
-        return None, _map_writer(*_writer(shape.value, scalars, made))
+        return None, _map_writer(*writer(shape.value, scalars, made))
     scalar = _scalar(member, scalars)
     return scalar.kind, scalar.convert
 

@@ -184,6 +184,8 @@ def _frame_writer(
         write = _raw_payload
 
     def frame(event: dict[str, Any]) -> bytes:
+        if kind == "exception" and "message" in event and "Message" in shape.members:
+            event = {"Message" if key == "message" else key: value for key, value in event.items()}
         headers: dict[str, tuple[str, Any]] = dict(start)
         headers.update({m.name: (m.shape.type, event[m.name]) for m in in_header if m.name in event})
         if payload is None:

@@ -19,7 +19,7 @@ from unkai.edge.http.body import ChunkedDecoder, IncomingBody, LengthDecoder
 from unkai.edge.http.head import BadRequest
 from unkai.edge.http.sending import ClientGone, pieces_of, release
 from unkai.edge.http.writer import BadResponse, body_length, has_body, refusal, response_head
-from unkai.kernel.http import HttpResponse
+from unkai.kernel.http import BodyIncomplete, HttpResponse
 
 if TYPE_CHECKING:
     from unkai.edge.http.server import Server
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HTTP2_OPENING = b"PRI * HTTP/2.0\r\n\r\n"  # of the preface, RFC 9113 section 3.4; what follows is for h2 to check
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 
@@ -195,7 +196,7 @@ class Http1(asyncio.Protocol):
         self._scanned = 0
         if self._is_first:
             self._is_first = False
-            if buffer.startswith(b"PRI * "):
+            if end == len(HTTP2_OPENING) and buffer.startswith(HTTP2_OPENING):
                 self._is_closing = True  # for this protocol
                 self._server.become_http2(self, self._transport, self._source_ip, buffer)
                 return
@@ -360,6 +361,8 @@ class Http1(asyncio.Protocol):
     async def _answer(self, request: HttpRequest) -> None:
         try:
             response = await self._server.handler(request)
+        except BodyIncomplete:
+            response = HttpResponse(400)
         except Exception:
             log.exception("a handler raised")
             response = HttpResponse(500)
@@ -416,7 +419,7 @@ class Http1(asyncio.Protocol):
                 transport.write(piece)
             if self._writable is not None:
                 await self._writable
-            if self._is_lost:
+            if transport.is_closing():  # it takes writes still, and drops them without ever pausing us
                 raise ClientGone
         if is_chunked:
             transport.write(b"0\r\n\r\n")

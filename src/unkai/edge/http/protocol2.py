@@ -27,7 +27,7 @@ from unkai.edge.http.head import BadRequest
 from unkai.edge.http.head2 import headers_of, request_of, response_fields
 from unkai.edge.http.sending import ClientGone, pieces_of, release
 from unkai.edge.http.writer import BadResponse, has_body
-from unkai.kernel.http import HttpRequest, HttpResponse
+from unkai.kernel.http import BodyIncomplete, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from unkai.edge.http.server import Server
@@ -323,6 +323,8 @@ class Http2(asyncio.Protocol):
     async def _answer(self, stream: Stream) -> None:
         try:
             response = await self._server.handler(stream.request)
+        except BodyIncomplete:
+            response = HttpResponse(400)
         except Exception:
             log.exception("a handler raised")
             response = HttpResponse(500)
@@ -378,7 +380,7 @@ class Http2(asyncio.Protocol):
                 stream.deadline = 0
             if self._writable is not None:
                 await self._writable
-            if stream.id not in self._streams:
+            if stream.id not in self._streams or self._transport.is_closing():
                 raise ClientGone
 
     def _wake(self, stream_id: int | None) -> None:

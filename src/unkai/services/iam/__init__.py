@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html
 """
 
 from unkai.kernel.service import Service, on_any, read, write
+from unkai.kernel.wording import Wording
 from unkai.services.iam import (
     access_keys,
     account,
@@ -25,6 +26,8 @@ from unkai.services.iam import (
 )
 from unkai.services.iam.arns import on_named, on_policy, on_service_role, on_source, on_user
 from unkai.services.iam.entities import GROUP, POLICY, PROFILE, ROLE, USER
+
+_WORDING = Wording("ValidationError")
 
 _USERS = {
     "CreateUser": write(users.create_user, on_named("iam:CreateUser", USER)),
@@ -162,6 +165,7 @@ IAM = Service(
     operations={**_USERS, **_GROUPS, **_ROLES, **_POLICIES, **_TAGS, **_ACCOUNT},
     steps=(identity.bootstrap, access_keys.record_key_use),
     complete=arns.complete,
+    wording=_WORDING,
     invariants=(invariants.check,),
 )
 
@@ -179,7 +183,9 @@ STS = Service(
         "GetSessionToken": read(sessions.get_session_token, None),
     },
     resource_policy=trust.resource_policy,
+    resource_policy_kind="trust",
     complete=arns.complete,
+    wording=_WORDING,
 )
 
 SERVICES = (IAM, STS)

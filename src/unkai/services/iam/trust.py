@@ -79,11 +79,11 @@ async def text_of(tx: ReadTx, row: RoleRow) -> str:
 
 
 async def resource_policy(tx: ReadTx, arn: str) -> ResourcePolicy | None:
-    """For sts: the trust policy of the role that `arn` names, which must allow the call in any case."""
+    """For sts: the trust policy of the role that `arn` names, which must allow the call in any case. None: it names no role."""
     parsed = Arn.parse(arn)
     if parsed is None or parsed.service != "iam" or not parsed.resource.startswith("role/"):
         return None
     row = await entities.find(tx, parsed.account, ROLE, parsed.resource.rpartition("/")[2])
     if row is None or entities.arn_of(parsed.account, ROLE, row) != arn:
-        return ResourcePolicy(parsed.account, NOBODY, is_trust=True)
-    return ResourcePolicy(parsed.account, await text_of(tx, row), is_trust=True)
+        return ResourcePolicy(parsed.account, NOBODY)
+    return ResourcePolicy(parsed.account, await text_of(tx, row))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from unkai.wire.compile import Closure, Scalar, Scalars, structure_reader, structure_writer
+from unkai.wire.compile import Closure, Scalar, Scalars, reader, structure_reader, structure_writer, writer
 from unkai.wire.refusals import serialization_error
 from unkai.wire.timestamps import UNIX, format_of, from_seconds, from_text, seconds_of, to_text
 
@@ -39,6 +39,18 @@ def body_reader(members: list[Member]) -> Closure:
         return read_safely(read, parse(body))
 
     return read_body
+
+
+def value_reader(member: Member) -> Closure:
+    """bytes -> the one value that the body is."""
+    _, convert = reader(member, READING, {})
+    return lambda body: read_safely(convert, parse(body))
+
+
+def value_writer(member: Member) -> Closure:
+    """The one value that the body is -> bytes."""
+    _, convert = writer(member, WRITING, {})
+    return lambda value: _encode(convert(value))
 
 
 def body_writer(members: list[Member]) -> Closure:
