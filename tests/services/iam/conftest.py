@@ -1,23 +1,27 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from iam_driver import Node
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.services.iam.driver import Node
 
 
 @pytest.fixture
-def node() -> Iterator[Node]:
-    """A fresh account; whatever the test did, the stored invariants must hold after it."""
+def local() -> Iterator[Node]:
+    """A fresh account in this process; whatever the test did, the stored invariants must hold after it."""
     fresh = Node()
     yield fresh
     assert fresh.broken() == []
     fresh.close()
+
+
+@pytest.fixture
+def iam(client: Callable[..., Any]) -> Any:
+    return client("iam")
+
+
+@pytest.fixture
+def sts(client: Callable[..., Any]) -> Any:
+    return client("sts")
