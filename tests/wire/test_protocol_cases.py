@@ -54,6 +54,10 @@ GZIP = "the case has no body, only the header; test_compression.py covers it"
 TOKEN = "the client fills the token in"
 QUERY_MAP = "the map is for the parameters that no other member takes"
 EMPTY_PAYLOAD = "an absent payload is sent as {}, as an empty one is"
+ONE_STATUS = "the model has one status for both protocols, and the services that we serve answer with it in both"
+BOTOCORE_LISTS = "botocore does not read such lists, and leaves this case out too"
+EMPTY_BYTES = "an empty payload reads as empty bytes; botocore leaves this case out too"
+OWN_NAME = "botocore takes a structure's own name for its members' elements, and leaves this case out too"
 EVENTS = "the case is a captured stream of bytes; test_eventstream.py covers it"
 
 IGNORED = {
@@ -78,7 +82,7 @@ IGNORED = {
     "input/rest-json:RestJsonQueryPrecedence": QUERY_MAP,
     "input/rest-json:RestJsonHttpWithEmptyStructurePayload": EMPTY_PAYLOAD,
     "input/rest-json:RestJsonHttpWithHeadersButNoPayload": EMPTY_PAYLOAD,
-    "input/rest-xml:BodyWithXmlName": "botocore takes a structure's own name for its members' elements, and sends that; it leaves this case out too",
+    "input/rest-xml:BodyWithXmlName": OWN_NAME,
     "input/rest-xml:SDKAppliedContentEncoding_restXml": GZIP,
     "input/rest-xml:SDKAppendedGzipAfterProvidedEncoding_restXml": GZIP,
     "input/rest-xml:QueryIdempotencyTokenAutoFill": TOKEN,
@@ -91,18 +95,18 @@ IGNORED = {
     "legacy/input/rest-json:25.4": EMPTY_PAYLOAD,
     "legacy/input/rest-json:25.7": "botocore's default Content-Type, which the member is bound to",
     "legacy/input/rest-xml:23.1": TOKEN,
-    "output/json_1_0-query-compatible:QueryCompatibleAwsJson10CustomCodeError": "the model has one status for both protocols, and the services that we serve answer with it in both",
+    "output/json_1_0-query-compatible:QueryCompatibleAwsJson10CustomCodeError": ONE_STATUS,
     "output/query:QueryXmlLists": "two members are the same element; botocore leaves this case out too",
-    "output/rest-json:RestJsonHttpPayloadTraitsWithNoBlobBody": "an empty payload reads as empty bytes; botocore leaves this case out too",
+    "output/rest-json:RestJsonHttpPayloadTraitsWithNoBlobBody": EMPTY_BYTES,
     "output/rest-json:RestJsonHttpPayloadWithUnsetUnion": "botocore refuses a union without a member, and leaves this case out too",
     "output/rest-json:HttpPrefixHeadersResponse": "an empty prefix also takes the request id's header",
-    "output/rest-json:RestJsonInputAndOutputWithQuotedStringHeaders": "botocore does not read such lists, and leaves this case out too",
-    "output/rest-json:RestJsonInputAndOutputWithTimestampHeaders": "botocore does not read such lists, and leaves this case out too",
-    "output/rest-xml:HttpPayloadTraitsWithNoBlobBody": "an empty payload reads as empty bytes; botocore leaves this case out too",
+    "output/rest-json:RestJsonInputAndOutputWithQuotedStringHeaders": BOTOCORE_LISTS,
+    "output/rest-json:RestJsonInputAndOutputWithTimestampHeaders": BOTOCORE_LISTS,
+    "output/rest-xml:HttpPayloadTraitsWithNoBlobBody": EMPTY_BYTES,
     "output/rest-xml:RestXmlHttpPayloadWithUnsetUnion": "botocore refuses a union without a member, and leaves this case out too",
-    "output/rest-xml:InputAndOutputWithTimestampHeaders": "botocore does not read such lists, and leaves this case out too",
+    "output/rest-xml:InputAndOutputWithTimestampHeaders": BOTOCORE_LISTS,
     "output/rest-xml:XmlLists": "two members are the same element; botocore leaves this case out too",
-    "output/smithy-rpc-v2-cbor-query-compatible:QueryCompatibleRpcV2CborCustomCodeError": "the model has one status for both protocols, and the services that we serve answer with it in both",
+    "output/smithy-rpc-v2-cbor-query-compatible:QueryCompatibleRpcV2CborCustomCodeError": ONE_STATUS,
     "legacy/output/json:3.1": "null in a list: no handler returns one",
     "legacy/output/json:6.0": EVENTS,
     "legacy/output/rest-json:9.0": "an empty prefix also takes the request id's header",

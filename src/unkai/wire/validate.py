@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from unkai.kernel.errors import AwsError
 from unkai.wire.compile import compiled, structure_once
 from unkai.wire.patterns import compile_pattern
+from unkai.wire.refusals import serialization_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,10 @@ def validate(operation: Operation, inp: Mapping[str, Any], wording: Wording = DE
     if check is None:
         return
     failures: list[Failure] = []
-    check(inp, (), failures)
+    try:
+        check(inp, (), failures)
+    except RecursionError:
+        raise serialization_error("The request body is nested too deeply.") from None
     if failures:
         if wording.unchecked or wording.unchecked_members:
             failures = [failure for failure in failures if _is_checked(wording, failure)]
