@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import random
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cbor2
 import pytest
@@ -53,14 +53,15 @@ def targets() -> dict[str, tuple[Callable[[bytes], None], bytes]]:
     """Each codec with an operation of a rich, recursive shape, and a valid body to mutate."""
     item = b'{"TableName":"t","Item":{"a":{"M":{"b":{"L":[{"S":"x"},{"N":"1"},{"B":"AA=="},{"BOOL":true}]}}}}}'
     metric = {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.5, "Timestamp": cbor2.CBORTag(1, 1.5)}]}
-    form = b"Action=PutMetricData&Namespace=n&MetricData.member.1.MetricName=m&MetricData.member.1.Dimensions.member.1.Name=a"
+    form = b"Action=PutMetricData&Namespace=n&MetricData.member.1.MetricName=m&MetricData.member.1.Dimensions.member.1.Name=a&MetricData.member.1.Dimensions.member.1.Value=b"
     lifecycle = (
         b'<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Rule><ID>i</ID><Status>Enabled</Status>'
         b"<Filter><And><Prefix>p</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter>"
         b"<Expiration><Date>2026-01-01T00:00:00Z</Date></Expiration></Rule></LifecycleConfiguration>"
     )
     function = (
-        b'{"FunctionName":"f","Role":"r","Code":{"ZipFile":"AAAA"},"Environment":{"Variables":{"a":"b"}},"Timeout":3}'
+        b'{"FunctionName":"f","Role":"arn:aws:iam::123456789012:role/r","Code":{"ZipFile":"AAAA"},'
+        b'"Environment":{"Variables":{"ab":"b"}},"Timeout":3}'
     )
     put = {"x-amz-target": "DynamoDB_20120810.PutItem"}
     kinesis = {"x-amz-target": "Kinesis_20131202.PutRecord"}
@@ -86,6 +87,22 @@ def targets() -> dict[str, tuple[Callable[[bytes], None], bytes]]:
 
 
 PROTOCOLS = tuple(CODECS)
+
+
+# What is mutated below is valid itself; else the fuzzing would only scratch the surface.
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_seeds_are_valid(protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, valid = targets()[protocol]
+    refused: list[str] = []
+    build = AwsError.__init__
+
+    def recorded(self: AwsError, code: str, message: str, **rest: Any) -> None:
+        refused.append(f"{code}: {message}")
+        build(self, code, message, **rest)
+
+    monkeypatch.setattr(AwsError, "__init__", recorded)
+    run(valid)
+    assert not refused
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -146,9 +163,9 @@ BOMBS = {
     "json": [
         b'{"Item":' + b"[" * 100_000,
         b'{"Item":{"a":' + b'{"L":[' * NESTED,
-        b'{"TableName":' + b"9" * 1_000_000,
         b"[" * 10**6,
     ],
+    "json-numbers": [b'{"TableName":' + b"9" * 1_000_000 + b"}", b'{"ReturnValues":1e999}'],
     "json-deep": [b'{"Item":{"a":' + b'{"L":[' * 400 + b"]}" * 400 + b"}}"],
     "cbor": [
         b"\x81" * 10**6,
@@ -162,8 +179,8 @@ BOMBS = {
         b"\xd8\x23\x64(a+)",
         b"\xd8\x1c\x81\xd8\x1d\x00",
         b"\xc4\x82\x1a\x7f\xff\xff\xff\x01",
-        b"\x7f" * 10**6,
     ],
+    "cbor-strings": [b"\x7f" * 10**6, b"\x7f" + b"\x61a" * 10**5, b"\x5f\x41a\x61b\xff"],
     "query": [b"Action=PutMetricData&" + b"&".join(b"MetricData.member.%d.Value=1" % i for i in range(99_000))],
     "query-many": [b"Action=PutMetricData" + b"&a=b" * 10**6, b"Action=PutMetricData&" + b"a." * 10**6 + b"=1"],
     "query-lists": [

@@ -56,10 +56,29 @@ def test_ranges_lengths_and_patterns() -> None:
     validate(load_service("iam").operations["CreateUser"], {"UserName": "a" * 64})
 
 
+# What holds for each entry of a list or map is stated once, for the container, with all of it. This is DynamoDB's own text for
+# a batch of no items.
+def test_entries_of_lists_and_maps() -> None:
+    assert refused("dynamodb", "BatchWriteItem", {"RequestItems": {"t": []}}) == (
+        "ValidationException: 1 validation error detected: Value '{t=[]}' at 'requestItems' failed to satisfy constraint: "
+        "Map value must satisfy constraint: [Member must have length less than or equal to 25, "
+        "Member must have length greater than or equal to 1]"
+    )
+    text = refused("iam", "SimulateCustomPolicy", {"PolicyInputList": ["{}"], "ActionNames": ["ab", "iam:GetUser"]})
+    assert (
+        "Value '[ab, iam:GetUser]' at 'actionNames' failed to satisfy constraint: Member must satisfy constraint: ["
+        in text
+    )
+
+
 # A secret that fails a constraint is not in the message, as with AWS.
 def test_secrets_are_not_repeated() -> None:
     text = refused("iam", "CreateLoginProfile", {"UserName": "u", "Password": ""})
     assert "Value at 'password' failed" in text
+    inp = {"FunctionName": "f", "Environment": {"Variables": {"0": "secret"}}}
+    text = refused("lambda", "UpdateFunctionConfiguration", inp)
+    assert "Value at 'environment.variables' failed" in text
+    assert "secret" not in text
 
 
 # A service with words of its own hands them in; what it checks itself is left to it.
