@@ -53,7 +53,10 @@ def targets() -> dict[str, tuple[Callable[[bytes], None], bytes]]:
     """Each codec with an operation of a rich, recursive shape, and a valid body to mutate."""
     item = b'{"TableName":"t","Item":{"a":{"M":{"b":{"L":[{"S":"x"},{"N":"1"},{"B":"AA=="},{"BOOL":true}]}}}}}'
     metric = {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1.5, "Timestamp": cbor2.CBORTag(1, 1.5)}]}
-    form = b"Action=PutMetricData&Namespace=n&MetricData.member.1.MetricName=m&MetricData.member.1.Dimensions.member.1.Name=a&MetricData.member.1.Dimensions.member.1.Value=b"
+    form = (
+        b"Action=PutMetricData&Namespace=n&MetricData.member.1.MetricName=m"
+        b"&MetricData.member.1.Dimensions.member.1.Name=a&MetricData.member.1.Dimensions.member.1.Value=b"
+    )
     lifecycle = (
         b'<LifecycleConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Rule><ID>i</ID><Status>Enabled</Status>'
         b"<Filter><And><Prefix>p</Prefix><Tag><Key>k</Key><Value>v</Value></Tag></And></Filter>"
