@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping  # noqa: TC003  (msgspec reads these annotations when a caller crosses processes)
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Literal
 
 PrincipalType = Literal["Root", "User", "AssumedRole", "FederatedUser", "Service", "Anonymous"]
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What temporary credentials add to their principal. `policies` are session policies as JSON texts."""
+    """What temporary credentials add to their principal.
+
+    `policies` are session policies: JSON texts, or ARNs of managed policies (PrincipalPolicies.session has their texts).
+    `issuer` is the ARN of the principal that asked for a federated user's credentials. `transitive_tags` are the keys of the
+    tags that go on to the next role of a chain.
+    """
 
     name: str
     issued_ms: int
@@ -22,6 +25,8 @@ class Session:
     tags: Mapping[str, str] = field(default_factory=dict)
     source_identity: str = ""
     mfa: bool = False
+    issuer: str = ""
+    transitive_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

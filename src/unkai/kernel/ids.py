@@ -22,13 +22,26 @@ class Ids:
         self._request_id = request_id.encode()
         self._count = 0
 
+    def next_number(self) -> int:
+        """A number that grows within the request: an order for what one transaction writes."""
+        self._count += 1
+        return self._count
+
+    def child(self) -> Ids:
+        """Ids for a transaction inside this request: different from this one's, and the same in its second run."""
+        return Ids(self._secret, f"{self._request_id.decode()}/{self.next_number()}")
+
     def token(self, size_bytes: int = 16) -> bytes:
         """`size_bytes` unguessable bytes, the same in a second run."""
         out = b""
         while len(out) < size_bytes:
-            self._count += 1
-            out += hmac.digest(self._secret, self._request_id + self._count.to_bytes(4, "big"), "sha256")
+            out += hmac.digest(self._secret, self._request_id + self.next_number().to_bytes(4, "big"), "sha256")
         return out[:size_bytes]
+
+    @property
+    def seed(self) -> str:
+        """What the ids are drawn from besides the node's secret; sent along when a handler runs in another process."""
+        return self._request_id.decode()
 
     def hex(self, digits: int = 32) -> str:
         return self.token((digits + 1) // _HEX_PER_BYTE).hex()[:digits]

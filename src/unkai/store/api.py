@@ -13,12 +13,10 @@ never conflict. A read-only transaction sees one moment and never conflicts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 KEY_SIZE_BYTES_MAX = 511
 VALUE_SIZE_BYTES_MAX = 2 * 1024 * 1024
@@ -112,43 +110,63 @@ class Tx(ReadTx, Protocol):
         ...
 
 
-class Snapshot(Protocol):
+class Snapshot(ReadTx, Protocol):
     """One moment of an engine, cheap to open. Embedded engines answer without suspending."""
 
-    version: int
+    def version(self) -> int: ...
 
-    async def get(self, key: bytes) -> bytes | None: ...
+    def close(self) -> None:
+        """Give the moment up. Closing twice is no error."""
+        ...
 
-    async def get_range(self, begin: bytes, end: bytes, limit: int, reverse: bool) -> list[Pair]: ...
 
-    def close(self) -> None: ...
+SET, CLEAR, CLEAR_RANGE, ADD, MAX, MIN = range(6)
+Op = tuple[int, bytes, Any]
+"""(SET, key, value) (CLEAR, key, None) (CLEAR_RANGE, begin, end) (ADD, key, n) (MAX, key, value) (MIN, key, value)"""
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True):
-    """What a finished transaction asks of the engine.
+    """What a finished transaction asks of the engine: what it read, at which version, and its `ops` in order.
 
-    `ops` are in order, each a tuple: ("set", k, v) ("clear", k) ("range", begin, end) ("add", k, n) ("max", k, v) ("min", k, v).
-    `placeholder` is what stands in keys and values for the stamp; empty where none was asked for.
+    `id` names the commit for `outcome`. `placeholder` is what stands in keys and values for the stamp; empty where none
+    was asked for.
     """
 
-    request_id: str
+    id: bytes
     version: int
     reads: Sequence[bytes]
     ranges: Sequence[Pair]
-    ops: Sequence[tuple[str, bytes, Any]]
+    ops: Sequence[Op]
     placeholder: bytes = b""
     signals: Sequence[tuple[bytes, int]] = ()
-    durable: bool = True
 
 
-Program = Any
-"""An async function `(tx: Tx, args: bytes) -> bytes`: a named transaction that can run in any process of the node."""
+class Abandon(Exception):
+    """Raised by a program: write nothing, and give `answer` to whoever ran it."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__("abandoned")
+        self.answer = answer
 
 
-class EngineWatch(Protocol):
-    async def wait(self, timeout_s: float | None) -> bool: ...
+Program = Callable[["Tx", bytes], Awaitable[bytes]]
+"""A named transaction that can run in any process of the node: `(tx, args) -> answer`."""
 
-    def close(self) -> None: ...
+
+class Watch(Protocol):
+    """One place in a channel's queue of waiters; it is woken once."""
+
+    async def wait(self, timeout_s: float | None) -> bool:
+        """True when signalled, False after `timeout_s` of real time."""
+        ...
+
+    def wake(self) -> None:
+        """End this wait from inside the process."""
+        ...
+
+    def close(self) -> None:
+        """Leave. A signal that nobody waited for is passed on to another waiter."""
+        ...
 
 
 class Engine(Protocol):
@@ -160,23 +178,29 @@ class Engine(Protocol):
         """Make the commit durable and return its stamp. Raises Conflict, CommitUnknown or StoreUnavailable."""
         ...
 
-    async def outcome(self, request_id: str) -> bytes | None:
-        """The stamp of the recent commit with this request id, or None: it did not happen and never will."""
+    async def outcome(self, commit_id: bytes) -> bytes | None:
+        """The stamp of a recent commit, or None: it did not happen and never will.
+
+        Raises StoreUnavailable where nobody can tell: the store process stays away.
+        """
         ...
 
-    async def serial(self, program: str, args: bytes, request_id: str, finishing: bytes = b"") -> bytes:
-        """Run a program where it cannot conflict, commit it, return its answer. Clears `finishing` in the same commit."""
+    async def serial(self, program: str, args: bytes, finishing: bytes = b"") -> bytes:
+        """Run a program where it cannot conflict, commit, return its answer; clear the key `finishing` in the same commit.
+
+        Raises StoreUnavailable (nothing written) or CommitUnknown (the answer was lost).
+        """
         ...
 
-    async def watch(self, channel: bytes) -> EngineWatch:
+    async def watch(self, channel: bytes) -> Watch:
         """Registered when this returns: a signal that is committed later is not missed."""
         ...
 
+    async def wake_all(self) -> None:
+        """Wake every watch of the node: the clock has jumped, all must look again."""
+        ...
+
     async def close(self) -> None: ...
-
-
-class EngineFactory(Protocol):
-    def __call__(self, programs: Mapping[str, Callable[[Tx, bytes], Awaitable[bytes]]]) -> Engine: ...
 
 
 def read_counter(value: bytes | None) -> int:

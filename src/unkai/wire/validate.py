@@ -10,11 +10,11 @@ https://smithy.io/2.0/spec/constraint-traits.html. Patterns must match the whole
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from unkai.kernel.errors import AwsError
+from unkai.kernel.wording import DEFAULT, Failure, Wording
 from unkai.wire.compile import compiled, structure_once
 from unkai.wire.patterns import compile_pattern
 from unkai.wire.refusals import serialization_error
@@ -30,48 +30,13 @@ SHOWN_CHARACTERS_MAX = 1024
 FAILURES_MAX = 50
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One constraint that a value does not satisfy.
-
-    `kind` is required, length, range, pattern or enum. `path` has the members' names as the model spells them, `members` the
-    same as parts (list positions are ints from 1, map keys strings).
-    """
-
-    kind: str
-    path: tuple[str | int, ...]
-    value: Any
-    constraint: str
-    """In Coral's words: `Member must not be null`."""
-    shape: Shape
-    limit: Any = None
-    """What the model states: the bound, the pattern, the enum's values."""
-
-
-def coral_refusal(wording: Wording, operation: Operation, failures: Sequence[Failure]) -> AwsError:
+def coral_refusal(code: str, failures: Sequence[Failure]) -> AwsError:
     """`2 validation errors detected: Value 'a' at 'b' failed to satisfy constraint: ...; Value null at ...`"""
     count = len(failures)
     noun = "error" if count == 1 else "errors"
     parts = [f"{_shown_at(failure)} failed to satisfy constraint: {failure.constraint}" for failure in failures]
-    return AwsError(wording.code, f"{count} validation {noun} detected: {'; '.join(parts)}", status=400)
+    return AwsError(code, f"{count} validation {noun} detected: {'; '.join(parts)}", status=400)
 
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """How a service refuses an input.
-
-    `code` is the error's code. `refuse(wording, operation, failures)` makes the whole refusal where the default sentence is not
-    the service's. `unchecked` names kinds of constraint that the service checks itself, in its handlers (S3 knows its own
-    enums), and `unchecked_members` single members by their dotted path without positions (`Entries.Id`).
-    """
-
-    code: str = "ValidationException"
-    refuse: Callable[[Wording, Operation, Sequence[Failure]], AwsError] = coral_refusal
-    unchecked: frozenset[str] = frozenset()
-    unchecked_members: frozenset[str] = frozenset()
-
-
-DEFAULT = Wording()
 
 Path = tuple[str | int, ...]
 Check = Callable[[Any, Path, list[Failure]], None]
@@ -91,7 +56,8 @@ def validate(operation: Operation, inp: Mapping[str, Any], wording: Wording = DE
         if wording.unchecked or wording.unchecked_members:
             failures = [failure for failure in failures if _is_checked(wording, failure)]
         if failures:
-            raise wording.refuse(wording, operation, failures[:FAILURES_MAX])
+            shown = failures[:FAILURES_MAX]
+            raise wording.refuse(shown) if wording.refuse is not None else coral_refusal(wording.code, shown)
 
 
 def _is_checked(wording: Wording, failure: Failure) -> bool:

@@ -1,0 +1,1 @@
+"""Everything asynchronous: tasks that services wrote in their transactions, carried out at least once, in lanes."""

@@ -1,0 +1,1 @@
+"""Where the bytes are. Each module is one engine behind store/api.Engine."""
