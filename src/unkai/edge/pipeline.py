@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from unkai.auth import errors as auth_errors
@@ -130,7 +130,8 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     try:
         caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name)
         covered = covered_body(claim, request, body, secret)
-        addressed.headers = covered.headers
+        if covered.headers is not request.headers:
+            addressed = replace(addressed, headers=covered.headers)
         inp = codec.decode(operation, addressed, covered.body)
         ctx = _ctx(door, caller, claim, request, record)
         bound = platform.bound(model.name, operation.name)
@@ -156,17 +157,7 @@ def _route(door: Door, request: HttpRequest, claim: Claim | None, target: _Targe
 def _addressed(request: HttpRequest, model: ServiceModel) -> HttpRequest:
     """The request as the codec reads it: a virtual-hosted bucket moves into the path. Signatures cover the original."""
     bucket = bucket_of_host(request.headers.get("host", "")) if model.name == "s3" else None
-    return HttpRequest(
-        request.method,
-        request.path if bucket is None else f"/{bucket}{request.path}",
-        request.query,
-        request.headers,
-        request.body,
-        request.raw_headers,
-        request.scheme,
-        request.http_version,
-        request.source_ip,
-    )
+    return request if bucket is None else replace(request, path=f"/{bucket}{request.path}")
 
 
 async def _small_body(request: HttpRequest, codec: Codec, model: ServiceModel) -> Any:
@@ -203,7 +194,9 @@ async def _authenticate(
     digest = None
     if isinstance(body, bytes) and claim.payload in ("body", "declared"):
         digest = hashlib.sha256(body).hexdigest()
-    sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest)
+    # Version 2 signatures, which presigned URLs may still have, do not cover the host: the bucket in it is added.
+    bucket = (bucket_of_host(request.headers.get("host", "")) or "") if service == "s3" else ""
+    sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest, host_bucket=bucket)
     return credential.caller, credential.secret
 
 
