@@ -10,12 +10,17 @@ from botocore.exceptions import ClientError
 
 ADMIN = "arn:aws:iam::aws:policy/AdministratorAccess"
 DOCUMENT = json.dumps(
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}]}
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"}],
+    }
 )
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
     }
 )
 
@@ -43,7 +48,9 @@ def test_documents_come_back_as_they_were(iam: Any, name: str) -> None:
 def test_documents_are_percent_encoded(iam: Any, name: str) -> None:
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=TRUST)
     raw: list[bytes] = []
-    iam.meta.events.register_last("before-parse.iam.GetRole", lambda response_dict, **_: raw.append(response_dict["body"]))
+    iam.meta.events.register_last(
+        "before-parse.iam.GetRole", lambda response_dict, **_: raw.append(response_dict["body"])
+    )
     iam.get_role(RoleName=name)
     iam.meta.events.unregister("before-parse.iam.GetRole")
     assert b"%7B%22Version%22%3A%20%222012-10-17%22" in raw[0]
