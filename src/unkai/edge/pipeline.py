@@ -178,6 +178,10 @@ def _streams(operation: Operation) -> bool:
     return bool(member.traits.get("streaming") or member.shape.traits.get("streaming"))
 
 
+# What IAM says of a session token, in the words of the service that was called.
+_TOKEN_REFUSALS = {"ExpiredToken": auth_errors.expired_token, "InvalidToken": auth_errors.invalid_token}
+
+
 async def _authenticate(
     door: Door, claim: Claim | None, request: HttpRequest, body: Any, snapshot: Snapshot, service: str
 ) -> tuple[Caller, str]:
@@ -188,7 +192,12 @@ async def _authenticate(
         return anonymous(), ""
     clock = door.platform.clock
     now_ms = clock.node_ms()
-    credential = await door.platform.authorizer.credential(snapshot, claim.access_key_id, claim.session_token, now_ms)
+    try:
+        credential = await door.platform.authorizer.credential(
+            snapshot, claim.access_key_id, claim.session_token, now_ms
+        )
+    except AwsError as error:
+        raise _TOKEN_REFUSALS[error.code](claim.dialect, claim.session_token) from None
     if credential is None:
         raise auth_errors.unknown_access_key(claim.dialect, claim.access_key_id)
     digest = None
