@@ -10,7 +10,7 @@ from unkai.calls.programs import programs_of, run_of
 from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
 from unkai.services import iam, sqs
-from unkai.services.iam import identity
+from unkai.services.iam import identity as iam_identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SERVICES: tuple[Service, ...] = (*iam.SERVICES, sqs.SERVICE)
 
-IDENTITY = Identity(identity.generation_key, identity.credential, identity.principal_policies)
+IDENTITY = Identity(iam_identity.generation_key, iam_identity.credential, iam_identity.principal_policies)
 
 
 def programs(secret: bytes) -> dict[str, Program]:
@@ -34,8 +34,8 @@ def programs(secret: bytes) -> dict[str, Program]:
     return programs_of(SERVICES, secret)
 
 
-def make_platform(engine: Engine, clock: Clock, secret: bytes) -> Platform:
-    return Platform(SERVICES, engine, clock, secret, Authorizer(IDENTITY))
+def make_platform(engine: Engine, clock: Clock, secret: bytes, identity: Identity = IDENTITY) -> Platform:
+    return Platform(SERVICES, engine, clock, secret, Authorizer(identity))
 
 
 async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:
@@ -46,7 +46,7 @@ async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:
         "access_key_id": credentials.access_key_id,
         "secret": credentials.secret_access_key,
     }
-    await run(platform.engine, run_of("iam.bootstrap", identity.bootstrap, ctx, inp))
+    await run(platform.engine, run_of("iam.bootstrap", iam_identity.bootstrap, ctx, inp))
 
 
 def make_lanes(platform: Platform) -> list[Lane]:
