@@ -19,7 +19,6 @@ from unkai.edge.routing import bucket_of_host, service_of, targets_of
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
 from unkai.kernel.errors import AwsError, internal_failure, not_implemented
-from unkai.kernel.http import HttpRequest, HttpResponse
 from unkai.kernel.ids import new_request_id
 from unkai.model.load import load_service
 from unkai.wire.codec import codec_for
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from unkai.auth.claim import Claim
     from unkai.calls.execute import Platform
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.http import HttpRequest, HttpResponse
     from unkai.model.shapes import Operation, ServiceModel
     from unkai.store.api import Snapshot
     from unkai.wire.codec import Codec
