@@ -11,7 +11,12 @@ PrincipalType = Literal["Root", "User", "AssumedRole", "FederatedUser", "Service
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What temporary credentials add to their principal. `policies` are session policies as JSON texts."""
+    """What temporary credentials add to their principal.
+
+    `policies` are session policies: JSON texts, or ARNs of managed policies (PrincipalPolicies.session has their texts).
+    `issuer` is the ARN of the principal that asked for a federated user's credentials. `transitive_tags` are the keys of the
+    tags that go on to the next role of a chain.
+    """
 
     name: str
     issued_ms: int
@@ -20,6 +25,8 @@ class Session:
     tags: Mapping[str, str] = field(default_factory=dict)
     source_identity: str = ""
     mfa: bool = False
+    issuer: str = ""
+    transitive_tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

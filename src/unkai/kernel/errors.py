@@ -17,7 +17,8 @@ class AwsError(Exception):
     """A refusal in AWS's words.
 
     `members` are further members of the modelled error shape (for instance CancellationReasons). `status` overrides
-    the HTTP status only for errors that the model does not list (the common errors).
+    the HTTP status only for errors that the model does not list (the common errors). `headers` are further HTTP headers
+    of the response (S3's x-amz-delete-marker, Content-Range of a refused range).
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class AwsError(Exception):
         members: Mapping[str, Any] | None = None,
         sender_fault: bool = True,
         status: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
@@ -35,6 +37,7 @@ class AwsError(Exception):
         self.members: Mapping[str, Any] = members or {}
         self.sender_fault = sender_fault
         self.status = status
+        self.headers: Mapping[str, str] = headers or {}
 
 
 # Errors common to all services, with their statuses:

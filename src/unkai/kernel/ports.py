@@ -133,6 +133,14 @@ class PrincipalPolicies:
 
 
 @dataclass(frozen=True, slots=True)
+class ResourcePolicy:
+    """A resource's owner and the policy attached to it (JSON text, or empty). For resources whose ARN names no account."""
+
+    account: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """What an access key stands for. Never logged: `secret` is the signing key's source."""
 

@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from unkai.kernel.wording import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.ports import ResourcePolicy
+    from unkai.kernel.wording import Wording
 
 Handler = Any
 """An async function `(ctx, tx, inp) -> out`; `inp` and `out` are dicts with AWS's member names."""
@@ -38,6 +42,8 @@ class Access:
     action: str
     resource: str = "*"
     context: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    request_tags: Mapping[str, str] | None = None
+    """Tags that the call would set: aws:RequestTag/ and aws:TagKeys."""
 
 
 AccessRule = Any
@@ -82,8 +88,11 @@ class Service:
 
     `steps` are transactions `(ctx, tx, inp)` that effects and tasks run by name; `serial_steps` are those that must
     run on the writer. `tasks` maps a task kind to its handler. `resource_policy(tx, arn)` gives the policy attached to a
-    resource, or None. `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers
-    `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `on_start(tx)` is run once per start.
+    resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
+    `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
+    Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
+    `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers `(tx) -> list[str]` of
+    violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses what its model forbids.
     """
 
     name: str
@@ -92,7 +101,10 @@ class Service:
     steps: Sequence[Handler] = ()
     serial_steps: Sequence[Handler] = ()
     tasks: Mapping[str, Task] = field(default_factory=dict)
-    resource_policy: Callable[[Any, str], Awaitable[str | None]] | None = None
+    resource_policy: Callable[[Any, str], Awaitable[str | ResourcePolicy | None]] | None = None
+    resource_policy_kind: Literal["resource", "trust"] = "resource"
+    complete: Callable[[Any, Access], Awaitable[Access]] | None = None
+    wording: Wording = DEFAULT
     dataplane: Any = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
 

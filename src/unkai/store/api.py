@@ -115,7 +115,9 @@ class Snapshot(ReadTx, Protocol):
 
     def version(self) -> int: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Give the moment up. Closing twice is no error."""
+        ...
 
 
 SET, CLEAR, CLEAR_RANGE, ADD, MAX, MIN = range(6)
@@ -177,7 +179,10 @@ class Engine(Protocol):
         ...
 
     async def outcome(self, commit_id: bytes) -> bytes | None:
-        """The stamp of a recent commit, or None: it did not happen and never will."""
+        """The stamp of a recent commit, or None: it did not happen and never will.
+
+        Raises StoreUnavailable where nobody can tell: the store process stays away.
+        """
         ...
 
     async def serial(self, program: str, args: bytes, finishing: bytes = b"") -> bytes:

@@ -27,6 +27,8 @@ class _Batch:
     version: int
     keys: list[bytes] = field(default_factory=list)
     cleared: list[Pair] = field(default_factory=list)
+    previous: list[tuple[bytes, int]] = field(default_factory=list)
+    """What `Conflicts` knew of each key before, while the batch may still be refused (0: nothing)."""
     is_sorted: bool = False
 
     def touches(self, begin: bytes, end: bytes) -> bool:
@@ -75,16 +77,32 @@ class Conflicts:
             self._batches.append(_Batch(version))
         batch = self._batches[-1]
         batch.is_sorted = False
+        last = self._last
         for kind, key, operand in ops:
             if kind == CLEAR_RANGE:
                 batch.cleared.append((key, operand))
             else:
                 batch.keys.append(key)
-                self._last[key] = version
+                batch.previous.append((key, last.get(key, 0)))
+                last[key] = version
         self._key_count += len(ops)
 
+    def forget(self, version: int) -> None:
+        """Undo `remember` for a batch that was refused: nothing of it was written, so it conflicts with nobody."""
+        if not self._batches or self._batches[-1].version != version:
+            return
+        batch = self._batches.pop()
+        self._key_count -= len(batch.keys) + len(batch.cleared)
+        for key, before in reversed(batch.previous):
+            if before:
+                self._last[key] = before
+            else:
+                self._last.pop(key, None)
+
     def prune(self) -> None:
-        """Forget the oldest batches beyond the limits."""
+        """The last batch is durable: keep it for good, and drop the oldest ones beyond the limits."""
+        if self._batches:
+            self._batches[-1].previous.clear()
         while len(self._batches) > BATCHES_MAX or (self._key_count > KEYS_MAX and len(self._batches) > 1):
             batch = self._batches.popleft()
             self.floor = batch.version

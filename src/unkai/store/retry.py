@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from unkai.kernel.ids import random_bytes
 from unkai.store.api import CommitUnknown, Conflict, StoreUnavailable
 from unkai.store.transaction import Transaction, fill_in
 
@@ -17,18 +18,18 @@ if TYPE_CHECKING:
 
     from unkai.store.api import Engine, Snapshot, Tx
 
-PLACEHOLDER = b"\xfe" + os.urandom(9)
+PLACEHOLDER = b"\xfe" + random_bytes(9)
 """Stands for a stamp in this process's transactions until the commit. Random, so that no client's data can contain it."""
 
 _commit_ids = 0
-_COMMIT_NONCE = os.urandom(8)
+_COMMIT_NONCE = random_bytes(8)
 _pid = os.getpid()
 
 
 def _new_commit_id() -> bytes:
     global _commit_ids, _COMMIT_NONCE, _pid
     if _pid != os.getpid():  # a fork must not repeat its parent's ids
-        _COMMIT_NONCE, _pid = os.urandom(8), os.getpid()
+        _COMMIT_NONCE, _pid = random_bytes(8), os.getpid()
     _commit_ids += 1
     return _COMMIT_NONCE + _commit_ids.to_bytes(8, "big")
 
@@ -48,22 +49,22 @@ class Run:
 
 
 async def run(engine: Engine, task: Run, *, snapshot: Snapshot | None = None, finishing: bytes = b"") -> Any:
-    """Run and commit; the committed answer. `snapshot` is used (and not closed) where the caller has one open.
+    """Run and commit; the committed answer. `snapshot` is used, and closed, where the caller has one open.
 
     Raises what the body raises (nothing is written then), and StoreUnavailable where the engine cannot commit.
     """
-    moment = snapshot or engine.snapshot()
+    moment = engine.snapshot() if snapshot is None else snapshot
     try:
         tx = Transaction(moment, placeholder=PLACEHOLDER)
         out = await task.body(tx)
         if finishing:
             tx.clear(finishing)
-        if not tx.ops and not tx.signals:
+        # An answer that names a stamp needs a commit, to have a place in the order, even where nothing is written.
+        if not tx.ops and not tx.signals and not tx.is_stamped:
             return out
         commit = tx.to_commit(_new_commit_id(), moment.version())
     finally:
-        if snapshot is None:
-            moment.close()
+        moment.close()  # never open while the commit is waited for
     try:
         stamp: bytes | None = await engine.commit(commit)
     except Conflict:

@@ -18,13 +18,13 @@ from unkai.store.writer import Outcome, Serial, Writer
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMIT, SERIAL, OUTCOME, WATCH, UNWATCH, FIRE, WAKE_ALL = range(7)
+COMMIT, SERIAL, OUTCOME, WATCH, UNWATCH, WAKE_ALL = range(6)
 
 _decode_commit = msgspec.msgpack.Decoder(Commit).decode
 _decode_serial = msgspec.msgpack.Decoder(Serial).decode
 _decode = msgspec.msgpack.Decoder(tuple[int, int, msgspec.Raw]).decode
 _decode_bytes = msgspec.msgpack.Decoder(bytes).decode
-_decode_int = msgspec.msgpack.Decoder(int).decode
+_decode_unwatch = msgspec.msgpack.Decoder(tuple[int, bytes]).decode
 
 
 class StoreServer:
@@ -52,8 +52,6 @@ class StoreServer:
         elif verb == SERIAL:
             self._writer.submit(_decode_serial(body), self._answer(connection, number))
         elif verb == OUTCOME:
-            # What is still queued may be the commit that is asked about; after this it has happened or never will.
-            self._writer.drain()
             connection.send((number, self._writer.outcome(_decode_bytes(body)) or b""))
         elif verb == WATCH:
             tickets = self._tickets[connection]
@@ -65,11 +63,11 @@ class StoreServer:
             tickets[number] = self._writer.watches.add(_decode_bytes(body), wake)
             connection.send((number, False))
         elif verb == UNWATCH:
-            ticket = self._tickets[connection].pop(_decode_int(body), None)
-            if ticket is not None:
-                self._writer.watches.remove(ticket)
-        elif verb == FIRE:
-            self._writer.watches.fire(_decode_bytes(body), 1)
+            number, channel = _decode_unwatch(body)
+            ticket = self._tickets[connection].pop(number, None)
+            if ticket is None or not self._writer.watches.remove(ticket):
+                # Woken already, perhaps while this was on its way, and not used there: the signal is another waiter's.
+                self._writer.watches.fire(channel, 1)
         elif verb == WAKE_ALL:
             self._writer.watches.fire_all()
             connection.send((number, True))

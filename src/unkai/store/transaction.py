@@ -67,7 +67,7 @@ class KnownStamp:
 
 
 def fill_in(out: Any, stamp: bytes) -> Any:
-    """`out` with every PendingText replaced. Containers that hold none are returned as they are."""
+    """`out` with every PendingText in its dicts and lists replaced."""
     if isinstance(out, PendingText):
         return out.form(stamp)
     if isinstance(out, dict):
@@ -176,6 +176,7 @@ class Transaction:
             out.extend(sorted(merged.items(), reverse=reverse))
             if whole or (limit and len(out) >= limit):
                 return out[:limit] if limit else out
+            page *= 2  # many stored pairs may be cleared here: few large steps over them instead of many small ones
             if reverse:
                 high = edge
             else:
@@ -195,8 +196,7 @@ class Transaction:
     def set(self, key: bytes, value: bytes) -> None:
         self._check(key, value)
         self.ops.append((SET, key, value))
-        # What is written under a stamp has no place in the order yet, so it cannot be read back.
-        if self._stamp is not None and self._stamp.mark in key:
+        if self._is_stamped_key(key):
             return
         self._written[key] = value
         self._atomic.pop(key, None)
@@ -207,8 +207,15 @@ class Transaction:
         self._written[key] = None
         self._atomic.pop(key, None)
 
+    def _is_stamped_key(self, key: bytes) -> bool:
+        """What is written under a stamp has no place in the order yet, so it cannot be read back."""
+        return self._stamp is not None and self._stamp.mark in key
+
     def clear_range(self, begin: bytes, end: bytes) -> None:
-        self._check(begin, b"")
+        # Bounds are no keys: the first key after the longest is one byte too long.
+        assert begin, "a cleared range begins after nothing"
+        assert not begin.startswith(SYSTEM_PREFIX), "keys that begin with NUL belong to the store"
+        self._count(len(begin) + len(end))
         self.ops.append((CLEAR_RANGE, begin, end))
         for key in [key for key in self._written if begin <= key < end]:
             del self._written[key]
@@ -230,14 +237,18 @@ class Transaction:
 
     def _apply(self, op: Op) -> None:
         self.ops.append(op)
-        self._atomic.setdefault(op[1], []).append(op)
+        if not self._is_stamped_key(op[1]):
+            self._atomic.setdefault(op[1], []).append(op)
 
     def _check(self, key: bytes, value: bytes) -> None:
         assert key, "a key has at least one byte"
         assert len(key) <= KEY_SIZE_BYTES_MAX, f"a key has at most {KEY_SIZE_BYTES_MAX} bytes"
         assert not key.startswith(SYSTEM_PREFIX), "keys that begin with NUL belong to the store"
         assert len(value) <= VALUE_SIZE_BYTES_MAX, f"a value has at most {VALUE_SIZE_BYTES_MAX} bytes"
-        self._size_bytes += len(key) + len(value)
+        self._count(len(key) + len(value))
+
+    def _count(self, size_bytes: int) -> None:
+        self._size_bytes += size_bytes
         assert self._size_bytes <= TRANSACTION_SIZE_BYTES_MAX, "a transaction writes at most 32 MiB"
 
     def stamp(self) -> PendingStamp | KnownStamp:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,43 +14,49 @@ class Watches:
     """The waiters of all channels. A waiter is a callback; its ticket takes it out again."""
 
     def __init__(self) -> None:
-        self._channels: dict[bytes, deque[int]] = {}
-        self._waiters: dict[int, tuple[bytes, Callable[[], None]]] = {}
+        # Ordered dicts, because both ends matter: the oldest is woken first, and any may leave at once.
+        self._channels: dict[bytes, OrderedDict[int, Callable[[], None]]] = {}
+        self._channel_of: dict[int, bytes] = {}
         self._next_ticket = 0
 
     def add(self, channel: bytes, wake: Callable[[], None]) -> int:
         self._next_ticket += 1
-        self._waiters[self._next_ticket] = (channel, wake)
-        self._channels.setdefault(channel, deque()).append(self._next_ticket)
+        self._channel_of[self._next_ticket] = channel
+        self._channels.setdefault(channel, OrderedDict())[self._next_ticket] = wake
         return self._next_ticket
 
     def remove(self, ticket: int) -> bool:
         """Take a waiter out; False where it has been woken already."""
-        waiter = self._waiters.pop(ticket, None)
-        if waiter is None:
+        channel = self._channel_of.pop(ticket, None)
+        if channel is None:
             return False
-        queue = self._channels[waiter[0]]
-        queue.remove(ticket)
-        if not queue:
-            del self._channels[waiter[0]]
+        waiters = self._channels[channel]
+        del waiters[ticket]
+        if not waiters:
+            del self._channels[channel]
         return True
 
     def fire(self, channel: bytes, count: int) -> None:
         """Wake up to `count` waiters, the longest-waiting first."""
-        queue = self._channels.get(channel)
-        while queue and count > 0:
-            _, wake = self._waiters.pop(queue.popleft())
-            count -= 1
+        waiters = self._channels.get(channel)
+        if waiters is None:
+            return
+        woken: list[Callable[[], None]] = []
+        while waiters and len(woken) < count:
+            ticket, wake = waiters.popitem(last=False)
+            del self._channel_of[ticket]
+            woken.append(wake)
+        if not waiters:
+            del self._channels[channel]
+        for wake in woken:
             wake()
-        if queue is not None and not queue:
-            self._channels.pop(channel, None)
 
     def fire_all(self) -> None:
         """Wake everybody: something happened that no channel tells (a jump of the clock, the death of a process)."""
-        waiters = list(self._waiters.values())
+        woken = [wake for waiters in self._channels.values() for wake in waiters.values()]
         self._channels.clear()
-        self._waiters.clear()
-        for _, wake in waiters:
+        self._channel_of.clear()
+        for wake in woken:
             wake()
 
 

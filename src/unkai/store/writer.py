@@ -36,16 +36,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FIRST_KEY = b"\x01"
+"""Before it are the store's own rows, which no range shows."""
 VERSION_KEY = SYSTEM_PREFIX + b"version"
 BATCH_ITEMS_MAX = 1024
 BATCH_SIZE_BYTES_MAX = 64 * 1024 * 1024
 
 # The ids of the last batches' commits are kept in the store, in a ring of rows, so that a worker whose answer was lost
-# in a crash can ask what became of its commit. Only the very last batches can have unanswered commits.
-RING_SLOTS = 64
+# in a crash can ask what became of its commit. Only the last batches can have unanswered commits. What the ring held at
+# the start stays in memory: the worker that asks last may be slow, and the others overwrite the ring meanwhile.
+RING_SLOTS = 512
+IDS_MAX = 65_536
+REFUSED_MAX = 4096
 _RING_PREFIX = SYSTEM_PREFIX + b"ring"
 
 OK, CONFLICT, UNAVAILABLE, FAILED = range(4)
+
+DISK_FULL = "The disk is full: nothing was written. Delete something or free some space, and retry."
+# While the disk is full, a transaction that deletes may write this much beside it: index rows, counters, a lease.
+GROWTH_BESIDE_DELETES_BYTES_MAX = 4096
+COPY_FACTOR = 2
+"""A page is copied to be changed, so that a row takes more than its size until the next commits free the old pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,7 @@ class Serial(msgspec.Struct, frozen=True, array_like=True):
 
 
 Request = Commit | Serial
+Queued = tuple[Request, "Callable[[Outcome], None]"]
 
 
 class WriteView(Protocol):
@@ -76,7 +88,7 @@ class WriteView(Protocol):
     def put(self, key: bytes, value: bytes) -> None: ...
     def delete(self, key: bytes) -> None: ...
     def commit(self) -> None:
-        """Raises StoreUnavailable where the disk refuses; nothing is written then."""
+        """Raises StoreUnavailable where the disk refuses; nothing is written then, and the view is ended."""
         ...
 
     def abort(self) -> None: ...
@@ -87,22 +99,26 @@ class Backend(Protocol):
         """Raises StoreUnavailable."""
         ...
 
+    def room(self) -> int | None:
+        """How many bytes may be added while the disk is full; None where it is not. Asked once per batch."""
+        ...
+
 
 class LiveView:
     """The open write transaction as a snapshot for programs; it answers without suspending."""
 
-    def __init__(self, view: WriteView, version: int) -> None:
+    def __init__(self, view: WriteView, stamp: bytes) -> None:
         self._view = view
-        self._version = version
+        self._stamp = stamp
 
     async def get(self, key: bytes) -> bytes | None:
         return self._view.get(key)
 
     async def get_range(self, begin: bytes, end: bytes, *, limit: int = 0, reverse: bool = False) -> list[Pair]:
-        return self._view.get_range(begin, end, limit, reverse)
+        return self._view.get_range(max(begin, FIRST_KEY), end, limit, reverse)
 
     def log_horizon(self) -> bytes:
-        return horizon(self._version - 1)
+        return self._stamp  # all that is before it, in this batch too, is applied already
 
 
 def make_stamp(version: int, order: int) -> bytes:
@@ -125,14 +141,16 @@ class Writer:
         self.watches = Watches()
         self._backend = backend
         self._programs = programs
-        self._queue: deque[tuple[Request, Callable[[Outcome], None]]] = deque()
+        self._queue: deque[Queued] = deque()
         self._is_scheduled = False
         view = backend.begin()
         self.version = read_version(view.get(VERSION_KEY))
-        self._stamps = _read_ring(view)
+        self._stamps_before = _read_ring(view)
         view.abort()
         self._conflicts = Conflicts(self.version)
-        self._ring: deque[tuple[int, list[bytes]]] = deque()
+        self._stamps: dict[bytes, bytes] = {}
+        self._ring: deque[list[bytes]] = deque()
+        self._refused: dict[bytes, None] = {}
 
     def submit(self, request: Request, answer: Callable[[Outcome], None]) -> None:
         """Queue a request; `answer` is called once its batch is durable (or refused)."""
@@ -143,23 +161,30 @@ class Writer:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def outcome(self, commit_id: bytes) -> bytes | None:
-        """The stamp of a commit in the last batches, or None."""
-        return self._stamps.get(commit_id)
+        """The stamp of a commit in the last batches, or None: it did not happen, and will not if it arrives after all."""
+        self.drain()
+        stamp = self._stamps.get(commit_id) or self._stamps_before.get(commit_id)
+        if stamp is None:
+            self._refused[commit_id] = None
+            if len(self._refused) > REFUSED_MAX:
+                del self._refused[next(iter(self._refused))]
+        return stamp
 
     def drain(self) -> None:
         """Write everything that is queued, now."""
         while self._queue:
-            self._write_batch()
+            self._write_batch(self._take())
 
     def _flush(self) -> None:
         self._is_scheduled = False
-        self._write_batch()
+        if self._queue:
+            self._write_batch(self._take())
         if self._queue:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
-    def _take(self) -> list[tuple[Request, Callable[[Outcome], None]]]:
-        taken: list[tuple[Request, Callable[[Outcome], None]]] = []
+    def _take(self) -> list[Queued]:
+        taken: list[Queued] = []
         size_bytes = 0
         while self._queue and len(taken) < BATCH_ITEMS_MAX and size_bytes < BATCH_SIZE_BYTES_MAX:
             item = self._queue.popleft()
@@ -167,8 +192,7 @@ class Writer:
             size_bytes += _size_bytes(item[0])
         return taken
 
-    def _write_batch(self) -> None:
-        batch = self._take()
+    def _write_batch(self, batch: list[Queued]) -> None:
         outcomes: list[Outcome]
         signals: list[tuple[bytes, int]] = []
         try:
@@ -177,6 +201,15 @@ class Writer:
             log.warning("commit refused", extra={"reason": str(error), "requests": len(batch)})
             outcomes = [Outcome(UNAVAILABLE, reason=str(error))] * len(batch)
             signals = []
+        except Exception as error:
+            # One request asks for what cannot be done (a counter beyond 64 bits). Alone, each meets only its own fate.
+            if len(batch) > 1:
+                for queued in batch:
+                    self._write_batch([queued])
+                return
+            log.exception("commit failed")
+            outcomes = [Outcome(FAILED, reason=f"the commit failed ({type(error).__name__}); see the log")]
+            signals = []
         for (_, answer), outcome in zip(batch, outcomes, strict=True):
             answer(outcome)
         for channel, count in signals:
@@ -184,6 +217,7 @@ class Writer:
 
     def _apply_all(self, requests: list[Request], signals: list[tuple[bytes, int]]) -> list[Outcome]:
         version = self.version + 1
+        room = self._backend.room()
         view = self._backend.begin()
         outcomes: list[Outcome] = []
         ids: list[tuple[bytes, bytes]] = []
@@ -191,62 +225,74 @@ class Writer:
         try:
             for order, request in enumerate(requests):
                 stamp = make_stamp(version, order)
-                if isinstance(request, Commit):
-                    if self._conflicts.is_stale(request):
-                        outcomes.append(Outcome(CONFLICT))
+                outcome, ops, asked = self._decide(request, view, stamp)
+                if room is not None and ops:
+                    grown = _growth(view, ops)
+                    if not _has_room(grown, room, ops):
+                        outcomes.append(Outcome(UNAVAILABLE, reason=DISK_FULL))
                         continue
-                    ops = _stamped(request.ops, request.placeholder, stamp)
-                    signals.extend(request.signals)
+                    room -= max(grown, 0) * COPY_FACTOR
+                outcomes.append(outcome)
+                signals.extend(asked)
+                if outcome.kind == OK and isinstance(request, Commit):
                     ids.append((request.id, stamp))
-                    outcomes.append(Outcome(OK, stamp))
-                else:
-                    outcome, ops = self._run_program(request, view, version, stamp, signals)
-                    outcomes.append(outcome)
                 if ops:
                     _apply(view, ops)
                     self._conflicts.remember(version, ops)
                     wrote = True
-            if wrote or ids:
-                view.put(VERSION_KEY, version.to_bytes(8, "big"))
-                if ids:
-                    view.put(_RING_PREFIX + bytes((version % RING_SLOTS,)), b"".join(stamp + id_ for id_, stamp in ids))
+            if not wrote and not ids:
+                view.abort()
+                return outcomes
+            view.put(VERSION_KEY, version.to_bytes(8, "big"))
+            if ids:
+                slot = (version % RING_SLOTS).to_bytes(2, "big")
+                view.put(_RING_PREFIX + slot, b"".join(stamp + id_ for id_, stamp in ids))
+            view.commit()
         except BaseException:
             view.abort()
+            self._conflicts.forget(version)
             raise
-        if not wrote and not ids:
-            view.abort()
-            return outcomes
-        view.commit()
         self.version = version
-        self._remember_ids(version, ids)
+        self._remember_ids(ids)
         self._conflicts.prune()
         return outcomes
 
+    def _decide(
+        self, request: Request, view: WriteView, stamp: bytes
+    ) -> tuple[Outcome, list[Op], Sequence[tuple[bytes, int]]]:
+        """What becomes of a request at this point of the batch: its outcome, its writes and its signals."""
+        if isinstance(request, Serial):
+            return self._run_program(request, view, stamp)
+        if self._conflicts.is_stale(request) or request.id in self._refused:
+            return Outcome(CONFLICT), [], ()
+        return Outcome(OK, stamp), _stamped(request.ops, request.placeholder, stamp), request.signals
+
     def _run_program(
-        self, request: Serial, view: WriteView, version: int, stamp: bytes, signals: list[tuple[bytes, int]]
-    ) -> tuple[Outcome, list[Op]]:
+        self, request: Serial, view: WriteView, stamp: bytes
+    ) -> tuple[Outcome, list[Op], Sequence[tuple[bytes, int]]]:
         """Run a program to its end on the open transaction. What it raises reaches only the one who asked."""
-        tx = Transaction(LiveView(view, version), stamp=stamp)
+        tx = Transaction(LiveView(view, stamp), stamp=stamp)
         try:
             program = self._programs[request.program]
             answer = _drive(program(tx, request.args))
         except Abandon as abandoned:
-            return Outcome(OK, abandoned.answer), []
+            return Outcome(OK, abandoned.answer), [], ()
         except StoreUnavailable:
             raise
         except Exception:
             log.exception("program failed", extra={"program": request.program})
-            return Outcome(FAILED, reason=f"{request.program} failed; see the log"), []
+            return Outcome(FAILED, reason=f"{request.program} failed; see the log"), [], ()
         if request.finishing:
             tx.clear(request.finishing)
-        signals.extend(tx.signals)
-        return Outcome(OK, answer), tx.ops
+        return Outcome(OK, answer), tx.ops, tx.signals
 
-    def _remember_ids(self, version: int, ids: list[tuple[bytes, bytes]]) -> None:
+    def _remember_ids(self, ids: list[tuple[bytes, bytes]]) -> None:
+        if not ids:
+            return
         self._stamps.update(ids)
-        self._ring.append((version, [id_ for id_, _ in ids]))
-        while len(self._ring) > RING_SLOTS:
-            for id_ in self._ring.popleft()[1]:
+        self._ring.append([id_ for id_, _ in ids])
+        while len(self._ring) > RING_SLOTS or (len(self._stamps) > IDS_MAX and len(self._ring) > 1):
+            for id_ in self._ring.popleft():
                 self._stamps.pop(id_, None)
 
 
@@ -280,6 +326,26 @@ def _stamped(ops: Sequence[Op], placeholder: bytes, stamp: bytes) -> list[Op]:
         )
         for kind, key, operand in ops
     ]
+
+
+def _growth(view: WriteView, ops: Sequence[Op]) -> int:
+    """How many bytes more (or less) the store will hold after `ops`; of a cleared range its beginning is counted."""
+    grown = 0
+    for kind, key, operand in ops:
+        if kind == CLEAR_RANGE:
+            grown -= sum(len(found) + len(value) for found, value in view.get_range(key, operand, 1000, False))
+            continue
+        stored = view.get(key)
+        grown -= 0 if stored is None else len(key) + len(stored)
+        if kind != CLEAR:
+            grown += len(key) + (len(operand) if type(operand) is bytes else atomics.COUNTER_SIZE_BYTES)
+    return grown
+
+
+def _has_room(grown: int, room: int, ops: Sequence[Op]) -> bool:
+    """Whether a full disk still takes this: what frees space must always get through."""
+    deletes = any(kind in (CLEAR, CLEAR_RANGE) for kind, _, _ in ops)
+    return grown <= (GROWTH_BESIDE_DELETES_BYTES_MAX if deletes else 0) or grown * COPY_FACTOR <= room
 
 
 def _apply(view: WriteView, ops: Sequence[Op]) -> None:

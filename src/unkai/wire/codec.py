@@ -1,40 +1,45 @@
-"""What a protocol is to the front door: a frozen value of five functions. One module per protocol builds one.
+"""Chooses the protocol of a request. Several services speak more than one: SQS json and query, CloudWatch cbor, json and query,
+Kinesis json and its older CBOR.
 
-Values that cross this boundary, both ways: a structure is a dict with AWS's member names, absent members absent; lists and maps
-are lists and dicts; integer and long are int; float and double are float; a string is str; a blob is bytes; a *streaming* blob
-is a `BodyStream` or bytes on the way in, and bytes, an async iterator of bytes or a `FileBody` on the way out;
-a timestamp is an int, milliseconds since the epoch (UTC); a document is plain JSON values; an event stream on the way out is
-an async iterator of dicts with one member each. A union is a dict with one member.
+https://smithy.io/2.0/aws/protocols/index.html
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from unkai.wire import aws_json, query, rest_json, rest_xml, rpc_v2_cbor
+from unkai.wire.protocol import Codec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from unkai.kernel.http import HttpRequest
+    from unkai.model.shapes import ServiceModel
 
-    from unkai.kernel.errors import AwsError
-    from unkai.kernel.http import HttpRequest, HttpResponse
-    from unkai.model.shapes import Operation, ServiceModel
+__all__ = ["CODECS", "Codec", "codec_for"]
 
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """One protocol.
-
-    operation_of(model, request, body) names the operation, or raises AwsError (UnknownOperationException and its kin).
-    decode(operation, request, body) gives the input, of the right types (not yet validated); raises AwsError
-        (SerializationException and its kin). `body` is the whole body as bytes, or the request's stream for a streaming payload.
-    encode(operation, out, request_id) and encode_error(model, operation or None, error, request_id) give the response.
-    """
-
-    protocol: str
-    operation_of: Callable[[ServiceModel, HttpRequest, bytes], Operation]
-    decode: Callable[[Operation, HttpRequest, Any], dict[str, Any]]
-    encode: Callable[[Operation, dict[str, Any], str], HttpResponse]
-    encode_error: Callable[[ServiceModel | None, Operation | None, AwsError, str], HttpResponse]
+CODECS = {
+    codec.protocol: codec
+    for codec in (
+        aws_json.CODEC,
+        aws_json.CBOR_CODEC,
+        query.CODEC,
+        rest_json.CODEC,
+        rest_xml.CODEC,
+        rpc_v2_cbor.CODEC,
+    )
+}
 
 
-Read = "Callable[[HttpRequest], Awaitable[bytes]]"
+def codec_for(model: ServiceModel, request: HttpRequest) -> Codec:
+    """The protocol that `request` speaks, by its headers alone; the service's own where they do not say."""
+    protocols = model.protocols
+    headers = request.headers
+    content_type = headers.get("content-type", "")
+    if headers.get(rpc_v2_cbor.PROTOCOL_HEADER) == rpc_v2_cbor.PROTOCOL and rpc_v2_cbor.CODEC.protocol in protocols:
+        return rpc_v2_cbor.CODEC
+    if "json" in protocols and "x-amz-target" in headers:
+        return aws_json.CBOR_CODEC if content_type.startswith(aws_json.CBOR_CONTENT_TYPE) else aws_json.CODEC
+    is_form = content_type.startswith("application/x-www-form-urlencoded") or "Action=" in request.query
+    if is_form and ("query" in protocols or "awsQueryCompatible" in model.metadata):
+        return query.CODEC
+    return CODECS[protocols[0]]

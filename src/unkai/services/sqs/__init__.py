@@ -1,7 +1,7 @@
 """Amazon SQS. https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html"""
 
 from unkai.kernel.service import Service, Task, effect, on, on_any, read, write
-from unkai.services.sqs import arns, invariants, messages, queues, workers
+from unkai.services.sqs import arns, errors, invariants, messages, queues, workers
 
 SERVICE = Service(
     name="sqs",
@@ -24,5 +24,6 @@ SERVICE = Service(
     steps=(workers.remove_page,),
     serial_steps=(messages.take,),
     tasks={queues.CLEAN_UP: Task(workers.clean_up, concurrency=2)},
+    wording=errors.WORDING,
     invariants=(invariants.check,),
 )

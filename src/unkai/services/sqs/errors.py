@@ -5,7 +5,13 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErro
 
 from __future__ import annotations
 
+
 from unkai.kernel.errors import AwsError
+from unkai.kernel.wording import Failure, Wording
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def queue_does_not_exist() -> AwsError:
@@ -68,3 +74,18 @@ def unsupported_operation(message: str) -> AwsError:
 
 def address_invalid(url: str) -> AwsError:
     return AwsError("InvalidAddress", f"The address {url[:200]} is not valid for this endpoint.", status=404)
+
+
+def _refuse(failures: Sequence[Failure]) -> AwsError:
+    """SQS knows its query-protocol words for what the model forbids, also in JSON."""
+    first = failures[0]
+    name = ".".join(str(part) for part in first.path)
+    if first.kind == "required":
+        return missing_parameter(name)
+    return invalid_parameter(
+        f"Value {str(first.value)[:256]} for parameter {name} is invalid. Reason: {first.constraint}."
+    )
+
+
+# Names of attributes are enums in the model, but SQS answers InvalidAttributeName for others; the handlers know.
+WORDING = Wording(refuse=_refuse, unchecked=frozenset({"enum"}))

@@ -6,10 +6,10 @@ A lost answer comes in both forms: the commit happened, or it did not. Service t
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from unkai.kernel.ids import Ids
 from unkai.store.api import CommitUnknown, Conflict, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -31,24 +31,27 @@ class FaultyEngine:
 
     def __init__(self, engine: Engine, seed: int, faults: Faults) -> None:
         self._engine = engine
-        self._random = random.Random(seed)
+        self._draws = Ids(seed.to_bytes(8, "big", signed=True), "faults")
         self.faults = faults
+
+    def _happens(self, probability: float) -> bool:
+        return probability > 0 and int.from_bytes(self._draws.token(4), "big") < probability * 2**32
 
     def snapshot(self) -> Snapshot:
         return self._engine.snapshot()
 
     async def _pause(self) -> None:
-        if self._random.random() < self.faults.pause:
+        if self._happens(self.faults.pause):
             await asyncio.sleep(0)
 
     async def commit(self, commit: Commit) -> bytes:
         await self._pause()
-        if (commit.reads or commit.ranges) and self._random.random() < self.faults.conflict:
+        if (commit.reads or commit.ranges) and self._happens(self.faults.conflict):
             raise Conflict
-        if self._random.random() < self.faults.unavailable:
+        if self._happens(self.faults.unavailable):
             raise StoreUnavailable("a refusal on purpose")
-        if self._random.random() < self.faults.unknown:
-            if self._random.random() < 0.5:
+        if self._happens(self.faults.unknown):
+            if self._happens(0.5):
                 await self._engine.commit(commit)
             raise CommitUnknown
         stamp = await self._engine.commit(commit)
@@ -60,11 +63,13 @@ class FaultyEngine:
 
     async def serial(self, program: str, args: bytes, finishing: bytes = b"") -> bytes:
         await self._pause()
-        if self._random.random() < self.faults.unavailable:
+        if self._happens(self.faults.unavailable):
             raise StoreUnavailable("a refusal on purpose")
-        answer = await self._engine.serial(program, args, finishing)
-        if self._random.random() < self.faults.unknown:
+        if self._happens(self.faults.unknown):
+            if self._happens(0.5):
+                await self._engine.serial(program, args, finishing)
             raise CommitUnknown
+        answer = await self._engine.serial(program, args, finishing)
         await self._pause()
         return answer
 

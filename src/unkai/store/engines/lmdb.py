@@ -7,6 +7,7 @@ for the outside, since it keeps every page freed after it; no WRITEMAP; sync on.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import lmdb
 
 from unkai.store.api import StoreUnavailable
 from unkai.store.engines.embedded import EmbeddedEngine
-from unkai.store.writer import VERSION_KEY, Writer, horizon, read_version
+from unkai.store.writer import DISK_FULL, FIRST_KEY, VERSION_KEY, Writer, horizon, read_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from unkai.store.api import Pair, Program
 
+log = logging.getLogger(__name__)
+
 MAP_SIZE_BYTES = 1 << 44
+META_PAGES = 2
 READERS_MAX = 4096
 SPARE_READ_TRANSACTIONS = 64
 RESERVE_SIZE_BYTES = 8 * 1024 * 1024
@@ -56,7 +60,7 @@ class LmdbSnapshot:
         return value
 
     async def get_range(self, begin: bytes, end: bytes, *, limit: int = 0, reverse: bool = False) -> list[Pair]:
-        return scan(self._txn, begin, end, limit, reverse)
+        return scan(self._txn, max(begin, FIRST_KEY), end, limit, reverse)
 
     def version(self) -> int:
         return read_version(self._get(VERSION_KEY))
@@ -137,14 +141,22 @@ class LmdbStore:
     """The writer's environment, and the reserve that is given up when the disk is full.
 
     Deleting needs free pages too (copy on write), so a full disk could never be emptied through the store itself. A file
-    of RESERVE_SIZE_BYTES is kept beside it; the first refusal removes it, which leaves room to delete, and it is made again
-    when there is space.
+    of RESERVE_SIZE_BYTES is kept beside it. The first refusal removes it; from then on the writer lets through what frees
+    space, and what fits in `room`. Once the disk has space again the reserve is made again.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.env = open_environment(folder)
+        """Raises StoreUnavailable where the disk does not let us."""
+        self._folder = folder
         self._reserve = folder / "reserve"
-        self._make_reserve()
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.env = open_environment(folder)
+        except (lmdb.Error, OSError) as error:
+            raise self.refusal(error) from error
+        sync_folder(folder)
+        sync_folder(folder.parent)
+        self._has_reserve = self._reserve.exists() or self._make_reserve()
 
     def begin(self) -> LmdbView:
         try:
@@ -152,33 +164,111 @@ class LmdbStore:
         except lmdb.Error as error:
             raise self.refusal(error) from error
 
+    def room(self) -> int | None:
+        """None while the reserve stands, which costs nothing. Else what may be added without touching its space."""
+        if self._has_reserve:
+            return None
+        self._has_reserve = self._make_reserve()
+        if self._has_reserve:
+            log.info("the disk has space again")
+            return None
+        stats = self.stats()
+        free_bytes = stats["free_pages"] * stats["page_size_bytes"] + self._disk_free_bytes()
+        return max(0, free_bytes - RESERVE_SIZE_BYTES)
+
     def refusal(self, error: Exception) -> StoreUnavailable:
         """What a client is told, with the reserve given up where the disk is full."""
         text = str(error)
-        if isinstance(error, lmdb.MapFullError) or os.strerror(errno.ENOSPC) in text:
+        # LMDB reports a write that the disk took only in part as an I/O error, so the disk itself is asked too.
+        is_short = os.strerror(errno.EIO) in text and self._disk_free_bytes() < RESERVE_SIZE_BYTES
+        is_full = any(os.strerror(code) in text for code in (errno.ENOSPC, errno.EDQUOT))
+        if is_short or is_full or isinstance(error, lmdb.MapFullError):
             self._reserve.unlink(missing_ok=True)
-            return StoreUnavailable("The disk is full: nothing was written. Free some space and retry.")
+            self._has_reserve = False
+            return StoreUnavailable(DISK_FULL)
         if os.strerror(errno.EROFS) in text:
-            return StoreUnavailable("The disk is read-only: nothing was written.")
+            return StoreUnavailable("The disk is read-only: nothing was written. Make it writable and retry.")
+        if isinstance(error, lmdb.PanicError):
+            return StoreUnavailable("The disk failed in the middle of a commit: check it, and start again.")
         return StoreUnavailable(f"The store refused the write: {text}")
 
-    def _make_reserve(self) -> None:
-        if self._reserve.exists():
-            return
+    def _disk_free_bytes(self) -> int:
+        """What the disk still has for us; a folder that could not be made has none to ask about."""
+        if not self._folder.exists():
+            return 0
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize
+
+    def _make_reserve(self) -> bool:
+        """Only where twice its size is free, so that a disk that is nearly full does not make us change our mind each time."""
+        if self._disk_free_bytes() < 2 * RESERVE_SIZE_BYTES:
+            return False
         try:
             fd = os.open(self._reserve, os.O_CREAT | os.O_WRONLY, 0o600)
         except OSError:
-            return
+            return False
         try:
             os.posix_fallocate(fd, 0, RESERVE_SIZE_BYTES)
         except OSError:
             self._reserve.unlink(missing_ok=True)
+            return False
         finally:
             os.close(fd)
+        return True
+
+    # --- care
+
+    def copy_to(self, folder: Path) -> None:
+        """A compact copy of this moment in a new `folder`, durable on return; the store goes on meanwhile.
+
+        Takes as long as reading everything, so callers run it in a thread. What is deleted meanwhile stays on the disk
+        until the copy is done.
+        """
+        folder.mkdir(mode=0o700, parents=True)
+        self.env.copy(str(folder), compact=True)
+        with (folder / "data.mdb").open("rb+") as file:
+            os.fsync(file.fileno())
+        sync_folder(folder)
+        sync_folder(folder.parent)
+
+    def reader_check(self) -> int:
+        """Free what readers that died still hold; how many there were. To be called after any child's death."""
+        return self.env.reader_check()
+
+    def stats(self) -> dict[str, int]:
+        """The gauge: how large the store is, how much of it is free again, and how far its oldest reader holds it back.
+
+        Pages freed after the oldest reader's moment cannot be used again: `oldest_reader_commits` that grows means a reader
+        that forgot to close.
+        """
+        info, tree = self.env.info(), self.env.stat()
+        used = tree["branch_pages"] + tree["leaf_pages"] + tree["overflow_pages"]
+        moments = [int(row.split()[2]) for row in self.env.readers().splitlines()[1:] if row.split()[2] != "-"]
+        return {
+            "page_size_bytes": tree["psize"],
+            "size_bytes": (info["last_pgno"] + 1) * tree["psize"],
+            "pages": info["last_pgno"] + 1,
+            "free_pages": max(0, info["last_pgno"] + 1 - META_PAGES - used),
+            "entries": tree["entries"],
+            "readers": len(moments),
+            "oldest_reader_commits": info["last_txnid"] - min(moments, default=info["last_txnid"]),
+        }
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def open_lmdb(folder: Path, programs: Mapping[str, Program]) -> EmbeddedEngine:
     """The engine of the process that writes. `folder` is made where it is missing."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = LmdbStore(folder)
+    return engine_over(LmdbStore(folder), programs)
+
+
+def engine_over(store: LmdbStore, programs: Mapping[str, Program]) -> EmbeddedEngine:
+    """The same for who needs the store itself too, to copy it or to look at its gauge."""
     return EmbeddedEngine(Writer(store, programs), lambda: LmdbSnapshot(store.env), store.env.close)

@@ -1,7 +1,7 @@
 """The memory engine: what the store means, in the fewest lines. Nothing is kept when the process ends.
 
-Every key has its history of (version, value); a snapshot reads at its version. A crash can be played (`crash`): what was
-not committed is gone, all else stays, as on a disk.
+Every key has its history of (version, value); a snapshot reads at its version. A crash is played by opening another engine
+on the same store: what was not committed is gone, all else stays, as on a disk.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from unkai.store.engines.embedded import EmbeddedEngine
-from unkai.store.writer import VERSION_KEY, Writer, horizon, read_version
+from unkai.store.writer import FIRST_KEY, VERSION_KEY, Writer, horizon, read_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,9 +35,10 @@ class MemoryStore:
         return None
 
     def read_range(self, begin: bytes, end: bytes, limit: int, reverse: bool, version: int) -> list[Pair]:
-        keys = self.keys[bisect_left(self.keys, begin) : bisect_left(self.keys, end)] if begin < end else []
         out: list[Pair] = []
-        for key in reversed(keys) if reverse else keys:
+        places = range(bisect_left(self.keys, begin), bisect_left(self.keys, end))
+        for place in reversed(places) if reverse else places:
+            key = self.keys[place]
             value = self.read(key, version)
             if value is not None:
                 out.append((key, value))
@@ -64,6 +65,9 @@ class MemoryStore:
     def begin(self) -> MemoryView:
         return MemoryView(self)
 
+    def room(self) -> int | None:
+        return None
+
 
 class MemoryView:
     """An open write transaction: changes in a dict over the newest version."""
@@ -78,13 +82,14 @@ class MemoryView:
         return self._store.read(key, self._store.version)
 
     def get_range(self, begin: bytes, end: bytes, limit: int, reverse: bool) -> list[Pair]:
-        pairs = dict(self._store.read_range(begin, end, 0, False, self._store.version))
-        for key, value in self._changes.items():
-            if begin <= key < end:
-                if value is None:
-                    pairs.pop(key, None)
-                else:
-                    pairs[key] = value
+        own = {key: value for key, value in self._changes.items() if begin <= key < end}
+        enough = limit + len(own) if limit else 0
+        pairs = dict(self._store.read_range(begin, end, enough, reverse, self._store.version))
+        for key, value in own.items():
+            if value is None:
+                pairs.pop(key, None)
+            else:
+                pairs[key] = value
         out = sorted(pairs.items(), reverse=reverse)
         return out[:limit] if limit else out
 
@@ -105,13 +110,17 @@ class MemorySnapshot:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._at = store.version
+        self._is_open = True
         store.open_versions[self._at] += 1
 
     async def get(self, key: bytes) -> bytes | None:
+        assert self._is_open, "a snapshot is not read after its end"
+        assert key, "a key has at least one byte"
         return self._store.read(key, self._at)
 
     async def get_range(self, begin: bytes, end: bytes, *, limit: int = 0, reverse: bool = False) -> list[Pair]:
-        return self._store.read_range(begin, end, limit, reverse, self._at)
+        assert self._is_open, "a snapshot is not read after its end"
+        return self._store.read_range(max(begin, FIRST_KEY), end, limit, reverse, self._at)
 
     def version(self) -> int:
         return read_version(self._store.read(VERSION_KEY, self._at))
@@ -120,6 +129,9 @@ class MemorySnapshot:
         return horizon(self.version())
 
     def close(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
         self._store.open_versions[self._at] -= 1
         if not self._store.open_versions[self._at]:
             del self._store.open_versions[self._at]
@@ -127,5 +139,5 @@ class MemorySnapshot:
 
 def open_memory(programs: Mapping[str, Program], store: MemoryStore | None = None) -> EmbeddedEngine:
     """An engine over `store`, or over a new empty one."""
-    kept = store or MemoryStore()
+    kept = MemoryStore() if store is None else store
     return EmbeddedEngine(Writer(kept, programs), lambda: MemorySnapshot(kept), lambda: None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,7 @@ from unkai.store.api import CommitUnknown, StoreUnavailable
 from unkai.store.engines.embedded import result_of
 from unkai.store.engines.lmdb import LmdbSnapshot, open_environment
 from unkai.store.frames import FrameConnection
-from unkai.store.server import COMMIT, FIRE, OUTCOME, SERIAL, UNWATCH, WAKE_ALL, WATCH
+from unkai.store.server import COMMIT, OUTCOME, SERIAL, UNWATCH, WAKE_ALL, WATCH
 from unkai.store.writer import Outcome, Serial
 
 if TYPE_CHECKING:
@@ -66,32 +67,37 @@ class RemoteEngine:
             return stamp or None
 
     async def watch(self, channel: bytes) -> RemoteWatch:
-        number = next(self._numbers)
-        watch = RemoteWatch(lambda used: self._leave(number, channel, used))
-        self._watches[number] = watch
-        try:
-            await self._ask(WATCH, channel, number)
-        except BaseException:
-            self._watches.pop(number, None)
-            raise
-        return watch
+        while True:
+            number = next(self._numbers)
+            watch = RemoteWatch(partial(self._leave, number, channel))
+            self._watches[number] = watch
+            try:
+                await self._ask(WATCH, channel, number)
+            except CommitUnknown:
+                continue  # the store process went away; wait at its successor
+            except BaseException:
+                watch.close()
+                raise
+            return watch
 
     async def wake_all(self) -> None:
-        await self._ask(WAKE_ALL, None)
+        while True:
+            try:
+                await self._ask(WAKE_ALL, None)
+            except CommitUnknown:
+                continue
+            return
 
     def _leave(self, number: int, channel: bytes, used: bool) -> None:
-        woken = self._watches.pop(number, None) is None
-        if self._connection is None:
-            return
-        if not woken:
-            self._connection.send((0, UNWATCH, number))
-        elif not used:
-            self._connection.send((0, FIRE, channel))
+        self._watches.pop(number, None)
+        # Whether a signal was on its way here only the store process can tell; it passes it on.
+        if not used and self._connection is not None:
+            self._connection.send((0, UNWATCH, (number, channel)))
 
     async def _ask(self, verb: int, body: Any, number: int | None = None) -> list[Any]:
         while self._connection is None:
             await self._connect()
-        number = number or next(self._numbers)
+        number = next(self._numbers) if number is None else number
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         self._connection.send((number, verb, body))
@@ -114,16 +120,18 @@ class RemoteEngine:
 
     async def _try_to_connect(self) -> None:
         loop = asyncio.get_running_loop()
+        connection: FrameConnection | None
         for _ in range(RECONNECT_TRIES):
             try:
                 _, connection = await loop.create_unix_connection(
                     lambda: FrameConnection(self._on_frame, self._on_lost), str(self._path)
                 )
             except OSError:
-                await asyncio.sleep(RECONNECT_PAUSE_S)
-                continue
-            self._connection = connection
-            return
+                connection = None
+            if connection is not None and connection.is_open:  # it may be lost before we are told that it was made
+                self._connection = connection
+                return
+            await asyncio.sleep(RECONNECT_PAUSE_S)
         raise StoreUnavailable("The store process does not answer.")
 
     def _on_frame(self, connection: FrameConnection, frame: bytes) -> None:
@@ -136,6 +144,8 @@ class RemoteEngine:
             future.set_result(answer)
 
     def _on_lost(self, connection: FrameConnection) -> None:
+        if connection is not self._connection:
+            return
         self._connection = None
         waiting, self._waiting = self._waiting, {}
         for future in waiting.values():

@@ -1,0 +1,240 @@
+"""The way of a request, as one function that reads like the list in DESIGN.md. Each step is a plain function.
+
+HttpRequest -> target -> Caller -> input -> allowed? -> valid? -> handler in a transaction -> output -> bytes
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from unkai.auth import errors as auth_errors
+from unkai.auth import sigv4
+from unkai.auth.claim import parse
+from unkai.edge.bodies import covered_body
+from unkai.edge.control import control, error_response
+from unkai.edge.routing import bucket_of_host, service_of, targets_of
+from unkai.kernel.caller import Caller, anonymous
+from unkai.kernel.clock import monotonic_ns
+from unkai.kernel.errors import AwsError, internal_failure, not_implemented
+from unkai.kernel.http import HttpRequest, HttpResponse
+from unkai.kernel.ids import new_request_id
+from unkai.model.load import load_service
+from unkai.wire.codec import codec_for
+from unkai.wire.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from unkai.auth.claim import Claim
+    from unkai.calls.execute import Platform
+    from unkai.kernel.ctx import Ctx
+    from unkai.model.shapes import Operation, ServiceModel
+    from unkai.store.api import Snapshot
+    from unkai.wire.codec import Codec
+
+log = logging.getLogger(__name__)
+
+BODY_SIZE_BYTES_MAX = 70 * 1024 * 1024
+"""The largest body of an operation that does not stream: Lambda's CreateFunction with a zip of 50 MB in base64."""
+DEFAULT_REGION = "us-east-1"
+CONTROL_PREFIX = "/_unkai/"
+
+
+@dataclass(slots=True)
+class Record:
+    """What one request was: the single source of metrics, access log, usage and cost."""
+
+    request_id: str
+    service: str = ""
+    operation: str = ""
+    account: str = ""
+    region: str = ""
+    status: int = 0
+    error_code: str = ""
+    latency_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What the pipeline needs of the node. `record` is told of every request."""
+
+    platform: Platform
+    record: Callable[[Record], None]
+    advance: Callable[[int], Awaitable[int]]
+    """Move node time forward by milliseconds, carrying out what falls due; the new node time."""
+    default_account: str = ""
+    unsigned_services: frozenset[str] = field(default=frozenset({"s3", "sqs", "sns", "sts"}))
+    """Services whose resource policies may let anybody in; the others refuse a missing signature as such."""
+
+
+@dataclass(slots=True)
+class _Target:
+    """What is known so far of where a request goes; errors are encoded with it."""
+
+    model: ServiceModel | None = None
+    codec: Codec | None = None
+    operation: Operation | None = None
+
+
+async def handle(door: Door, request: HttpRequest) -> HttpResponse:
+    """Never raises: every refusal and every defect becomes a response here."""
+    started_ns = monotonic_ns()
+    record = Record(new_request_id())
+    target = _Target()
+    try:
+        if request.path.startswith(CONTROL_PREFIX):
+            record.service = "unkai"
+            response = await _control(door, request)
+        else:
+            response = await _respond(door, request, record, target)
+    except AwsError as error:
+        record.error_code = error.code
+        response = _encode_error(target, error, record.request_id, request)
+    except Exception:
+        log.exception("request failed", extra={"request_id": record.request_id, "operation": record.operation})
+        record.error_code = "InternalFailure"
+        response = _encode_error(target, internal_failure(), record.request_id, request)
+    record.status = response.status
+    record.latency_ns = monotonic_ns() - started_ns
+    door.record(record)
+    return response
+
+
+async def _control(door: Door, request: HttpRequest) -> HttpResponse:
+    try:
+        return await control(request, door)
+    except AwsError as error:
+        return error_response(error)
+
+
+async def _respond(door: Door, request: HttpRequest, record: Record, target: _Target) -> HttpResponse:
+    platform = door.platform
+    claim = parse(request)
+    _route(door, request, claim, target, record)
+    model, codec = target.model, target.codec
+    assert model is not None
+    assert codec is not None
+
+    addressed = _addressed(request, model)
+    body = await _small_body(request, codec, model)
+    operation = target.operation = codec.operation_of(model, addressed, body if isinstance(body, bytes) else b"")
+    record.operation = operation.name
+    if not isinstance(body, bytes) and not _streams(operation):
+        body = await request.read(BODY_SIZE_BYTES_MAX)
+
+    # No wait for the outside from here to the handler: the snapshot is open.
+    snapshot = platform.engine.snapshot()
+    try:
+        caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name)
+        covered = covered_body(claim, request, body, secret)
+        addressed.headers = covered.headers
+        inp = codec.decode(operation, addressed, covered.body)
+        ctx = _ctx(door, caller, claim, request, record)
+        bound = platform.bound(model.name, operation.name)
+        await platform.authorize(snapshot, bound, ctx, inp, claim.session_token if claim is not None else "")
+        validate(operation, inp, bound.service.wording)
+        out = await platform.execute(bound, ctx, inp, snapshot)
+    finally:
+        snapshot.close()
+    return codec.encode(operation, out, record.request_id)
+
+
+def _route(door: Door, request: HttpRequest, claim: Claim | None, target: _Target, record: Record) -> None:
+    """Which service, and which of its protocols."""
+    services = door.platform.services
+    name = service_of(request, claim.service if claim is not None else "", targets_of(tuple(services)))
+    record.service = name
+    if name not in services:
+        raise not_implemented(name, "*")
+    target.model = load_service(name)
+    target.codec = codec_for(target.model, request)
+
+
+def _addressed(request: HttpRequest, model: ServiceModel) -> HttpRequest:
+    """The request as the codec reads it: a virtual-hosted bucket moves into the path. Signatures cover the original."""
+    bucket = bucket_of_host(request.headers.get("host", "")) if model.name == "s3" else None
+    return HttpRequest(
+        request.method,
+        request.path if bucket is None else f"/{bucket}{request.path}",
+        request.query,
+        request.headers,
+        request.body,
+        request.raw_headers,
+        request.scheme,
+        request.http_version,
+        request.source_ip,
+    )
+
+
+async def _small_body(request: HttpRequest, codec: Codec, model: ServiceModel) -> Any:
+    """The body where it is needed to know the operation (all but REST), otherwise as it came."""
+    if isinstance(request.body, bytes) or codec.protocol.startswith("rest-"):
+        return request.body
+    return await request.read(BODY_SIZE_BYTES_MAX)
+
+
+def _streams(operation: Operation) -> bool:
+    """Whether the operation's payload is a streaming blob."""
+    if operation.input is None:
+        return False
+    payload = operation.input.traits.get("payload")
+    if not payload:
+        return False
+    member = operation.input.members[payload]
+    return bool(member.traits.get("streaming") or member.shape.traits.get("streaming"))
+
+
+async def _authenticate(
+    door: Door, claim: Claim | None, request: HttpRequest, body: Any, snapshot: Snapshot, service: str
+) -> tuple[Caller, str]:
+    """Who signed the request, and the secret, which also covers the chunks of its body."""
+    if claim is None:
+        if service not in door.unsigned_services:
+            raise auth_errors.missing_token(auth_errors.dialect_of(request, service))
+        return anonymous(), ""
+    clock = door.platform.clock
+    now_ms = clock.node_ms()
+    credential = await door.platform.authorizer.credential(snapshot, claim.access_key_id, claim.session_token, now_ms)
+    if credential is None:
+        raise auth_errors.unknown_access_key(claim.dialect, claim.access_key_id)
+    digest = None
+    if isinstance(body, bytes) and claim.payload in ("body", "declared"):
+        digest = hashlib.sha256(body).hexdigest()
+    sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest)
+    return credential.caller, credential.secret
+
+
+def _ctx(door: Door, caller: Caller, claim: Claim | None, request: HttpRequest, record: Record) -> Ctx:
+    headers = request.headers
+    host = headers.get("host", "")
+    record.account = caller.account if claim is not None else door.default_account
+    record.region = claim.region if claim is not None else DEFAULT_REGION
+    context = {
+        "aws:SourceIp": request.source_ip,
+        "aws:SecureTransport": "true" if request.scheme == "https" else "false",
+    }
+    if "user-agent" in headers:
+        context["aws:UserAgent"] = headers["user-agent"]
+    if "referer" in headers:
+        context["aws:Referer"] = headers["referer"]
+    return door.platform.make_ctx(
+        caller,
+        record.account,
+        record.region,
+        record.request_id,
+        base_url=f"{request.scheme}://{host}",
+        trace=headers.get("x-amzn-trace-id", ""),
+        context=context,
+    )
+
+
+def _encode_error(target: _Target, error: AwsError, request_id: str, request: HttpRequest) -> HttpResponse:
+    """In the protocol that the client speaks, as far as that is known."""
+    codec = target.codec
+    if codec is None:
+        model = load_service("sqs" if "x-amz-target" in request.headers else "s3")
+        codec = codec_for(model, request)
+    return codec.encode_error(target.model, target.operation, error, request_id)

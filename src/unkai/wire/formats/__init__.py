@@ -1,0 +1,1 @@
+"""Values of a shape, to and from bytes. Nothing here knows HTTP or a protocol."""
