@@ -84,7 +84,8 @@ async def store_process(options: Options) -> None:
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret)
+    platform = make_platform(engine, directory.clock(), secret, directory.blobs)
+    await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = StoreServer(engine.writer)
     await server.listen(directory.store_socket)
@@ -98,7 +99,7 @@ async def store_process(options: Options) -> None:
 async def worker_process(options: Options, sock: socket.socket) -> None:
     directory = options.directory
     engine = open_remote(directory.store, directory.store_socket)
-    platform = make_platform(engine, directory.clock(), directory.secret())
+    platform = make_platform(engine, directory.clock(), directory.secret(), directory.blobs)
     server = await serve_door(platform, directory, sock)
     options.on_ready()
     await until_told_to_stop()
@@ -111,7 +112,8 @@ async def single_process(options: Options, sock: socket.socket) -> None:
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret)
+    platform = make_platform(engine, directory.clock(), secret, directory.blobs)
+    await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = await serve_door(platform, directory, sock)
     async with working(make_lanes(platform)):

@@ -83,6 +83,10 @@ class Blobs(Protocol):
         """Remove dropped files, or False where `guard` is held."""
         ...
 
+    async def recover(self) -> None:
+        """Make ready, and settle what dead writers left. The store process runs it before it takes requests."""
+        ...
+
 
 class Node(Protocol):
     """What an `effect` handler and a background task may do besides reading their input."""

@@ -155,12 +155,6 @@ class FileBlobs:
         self._incoming = folder / "incoming"
         self._snapshot = snapshot
         self._keeping: set[asyncio.Future[Any]] = set()
-        if not (folder / "ff").exists():
-            # All folders at once: a rename never needs a folder whose own entry is not on disk yet.
-            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for number in range(256):
-                (folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-            sync_folder(folder)
 
     def _place(self, blob_id: bytes) -> Path:
         name = blob_id.hex()
@@ -266,7 +260,13 @@ class FileBlobs:
         return True
 
     async def recover(self) -> None:
-        """Decide about what dead writers left in `incoming/`. Run by the store process before it takes requests."""
+        """Make the folders, and decide about what dead writers left. Run by the store process before it takes requests."""
+        if not (self._folder / "ff").exists():
+            # All at once: a move never needs a folder whose own entry is not on disk yet.
+            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for number in range(256):
+                (self._folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+            sync_folder(self._folder)
         for name in os.listdir(self._incoming):
             if len(name) == 2 * ID_SIZE_BYTES:
                 await self._recover_one(bytes.fromhex(name), self._incoming / name)

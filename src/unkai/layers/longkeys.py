@@ -2,8 +2,8 @@
 
 The rule it protects: the order of the map is the byte order of its keys, whatever their length. A key of at most
 SEGMENT_SIZE_BYTES is stored as it is. A longer one is cut: its first segment names a folder, and the rest is a key in that
-folder (cut again where it is still too long). A folder's place in the order is held by a row of its own, the first segment and one more
-byte, which no plain key reaches; its contents lie elsewhere, under a hash of the segments above.
+folder (cut again where it is still too long). A folder's place in the order is held by a row of its own, the first segment
+and one more byte, which no plain key reaches; its contents lie elsewhere, under a hash of the segments above.
 
     space + 1 + key                                 -> value       len(key) <= SEGMENT_SIZE_BYTES
     space + 1 + segment + 00                        -> b""         a folder; it exists while it holds anything

@@ -79,7 +79,11 @@ async def store(
         # As on AWS, such an object's ETag is no MD5 of its data, from which the data could be guessed.
         etag = hashlib.md5(etag.digest() + nonce, usedforsecurity=False)
     facts: dict[str, Any] = {
-        "Source": rows.BLOB if writer else rows.IN_ROW if len(content) <= limits.IN_ROW_SIZE_BYTES_MAX else rows.DATA_ROW,
+        "Source": rows.BLOB
+        if writer
+        else rows.IN_ROW
+        if len(content) <= limits.IN_ROW_SIZE_BYTES_MAX
+        else rows.DATA_ROW,
         "Data": writer.id if writer else content,
         "Nonce": nonce,
         "Size": sums.size_bytes,
@@ -149,8 +153,6 @@ def drop_content(ctx: Ctx, tx: Tx, source: int, data: bytes) -> None:
         tx.clear(keys.data(data))
     elif source == rows.BLOB:
         blobs.drop(ctx, tx, [data])
-
-
 
 
 # --- out

@@ -53,7 +53,9 @@ async def read_setting(tx: ReadTx, bucket: BucketRow, name: str, item: str = "")
 def write_setting(tx: Tx, bucket: BucketRow, name: str, value: Any, item: str = "") -> BucketRow:
     """Store a setting; the bucket's row as it is now."""
     tx.set(keys.setting(bucket.id, name, item), rows.encode(value))
-    return bucket if name in bucket.has else _write(tx, msgspec.structs.replace(bucket, has=sorted({*bucket.has, name})))
+    return (
+        bucket if name in bucket.has else _write(tx, msgspec.structs.replace(bucket, has=sorted({*bucket.has, name})))
+    )
 
 
 def clear_setting(tx: Tx, bucket: BucketRow, name: str) -> BucketRow:
@@ -105,7 +107,10 @@ async def create_bucket(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]
     ownership = inp.get("ObjectOwnership", "BucketOwnerEnforced")
     check_acl(inp)
     tag_set = tags.from_set(configuration.get("Tags", []), limits.TAGS_PER_BUCKET_MAX)
-    out = {"Location": f"/{name}" if region == US_EAST_1 else f"http://{name}.s3.amazonaws.com/", "BucketArn": arns.arn_of(name)}
+    out = {
+        "Location": f"/{name}" if region == US_EAST_1 else f"http://{name}.s3.amazonaws.com/",
+        "BucketArn": arns.arn_of(name),
+    }
     existing = await find(tx, name)
     if existing is not None:
         if existing.account != ctx.account:

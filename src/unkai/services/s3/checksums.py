@@ -8,42 +8,27 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from awscrt import checksums as crt
 
+from unkai.kernel import checksums as known
 from unkai.services.s3 import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 DEFAULT = "CRC64NVME"
 """What S3 computes where the client sends none."""
 
-_CRCS: dict[str, tuple[Callable[[bytes, int], int], int]] = {
-    "CRC32": (crt.crc32, 4),
-    "CRC32C": (crt.crc32c, 4),
-    "CRC64NVME": (crt.crc64nvme, 8),
-}
-_COMBINE: dict[str, Callable[[int, int, int], int]] = {
-    "CRC32": crt.combine_crc32,
-    "CRC32C": crt.combine_crc32c,
-    "CRC64NVME": crt.combine_crc64nvme,
-}
 _XX: dict[str, Callable[[], Any]] = {
     "XXHASH64": crt.XXHash.new_xxhash64,
     "XXHASH3": crt.XXHash.new_xxhash3_64,
     "XXHASH128": crt.XXHash.new_xxhash3_128,
 }
-_HASHES = {"SHA1": "sha1", "SHA256": "sha256", "SHA512": "sha512", "MD5": "md5"}
-SIZE_BYTES = {
-    "CRC32": 4,
-    "CRC32C": 4,
-    "CRC64NVME": 8,
-    "SHA1": 20,
-    "SHA256": 32,
+SIZE_BYTES: dict[str, int] = {
+    **{str(n): size for n, size in known.DIGEST_BYTES.items()},
     "SHA512": 64,
-    "MD5": 16,
     "XXHASH64": 8,
     "XXHASH3": 8,
     "XXHASH128": 16,
@@ -55,26 +40,6 @@ _UNDECLARED = ("CRC32", "CRC32C", "CRC64NVME")
 """Computed for a stream that does not say beforehand what its trailers will hold. Together they cost less than one MD5."""
 
 COMPOSITE, FULL_OBJECT = "COMPOSITE", "FULL_OBJECT"
-
-
-class Sum(Protocol):
-    def update(self, data: bytes, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class _Crc:
-    __slots__ = ("_function", "_size", "_value")
-
-    def __init__(self, name: str) -> None:
-        self._function, self._size = _CRCS[name]
-        self._value = 0
-
-    def update(self, data: bytes) -> None:
-        self._value = self._function(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._size, "big")
 
 
 class _Xx:
@@ -90,20 +55,22 @@ class _Xx:
         return bytes(self._hash.finalize())
 
 
-def start(name: str) -> Sum:
+def start(name: str) -> known.Hasher:
     """A running checksum of one algorithm."""
-    if name in _CRCS:
-        return _Crc(name)
     if name in _XX:
         return _Xx(name)
-    return hashlib.new(_HASHES[name], usedforsecurity=False)
+    if name == "SHA512":
+        return hashlib.sha512(usedforsecurity=False)
+    return known.start(name)  # type: ignore[arg-type]
 
 
 def declared(inp: Mapping[str, Any]) -> dict[str, str]:
     """The checksums that came in headers, by algorithm, checked for their form."""
     given = {name: inp[member] for member, name in MEMBERS.items() if member in inp}
     if len(given) > 1:
-        raise errors.invalid_request("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+        raise errors.invalid_request(
+            "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed."
+        )
     for name, value in given.items():
         check_form(name, value)
     return given
@@ -116,6 +83,15 @@ def check_form(name: str, value: str) -> None:
         size = -1
     if size != SIZE_BYTES[name]:
         raise errors.invalid_request(f"Value for x-amz-checksum-{name.lower()} header is invalid.")
+
+
+def of_part(part: Mapping[str, Any]) -> dict[str, str]:
+    """The checksums that a part carries in the list of a complete request."""
+    return {name: part[member] for member, name in MEMBERS.items() if member in part}
+
+
+declared_whole = of_part
+"""The same members, of a whole object that is completed: composite ones end in the number of parts."""
 
 
 def from_trailers(trailers: Mapping[str, str]) -> dict[str, str]:
@@ -187,13 +163,10 @@ def composite(name: str, parts: Sequence[str]) -> str:
     return f"{base64.b64encode(whole.digest()).decode()}-{len(parts)}"
 
 
-def full_object(name: str, parts: Iterable[tuple[str, int]]) -> str:
+def full_object(name: str, parts: Sequence[tuple[str, int]]) -> str:
     """The CRC of the whole from (checksum, size) of the parts, without reading a byte of them."""
-    combine = _COMBINE[name]
-    whole = 0
-    for value, size in parts:
-        whole = combine(whole, int.from_bytes(base64.b64decode(value), "big"), size)
-    return base64.b64encode(whole.to_bytes(SIZE_BYTES[name], "big")).decode()
+    whole = known.full_object(name, [(base64.b64decode(value), size) for value, size in parts])  # type: ignore[arg-type]
+    return base64.b64encode(whole).decode()
 
 
 def upload_type(name: str, asked: str) -> str:
@@ -201,9 +174,13 @@ def upload_type(name: str, asked: str) -> str:
     if not name:
         return ""
     if name == DEFAULT and asked == COMPOSITE:
-        raise errors.invalid_request(f"The {COMPOSITE} checksum type cannot be used with the {name.lower()} checksum algorithm.")
-    if name not in _CRCS and asked == FULL_OBJECT:
-        raise errors.invalid_request(f"The {FULL_OBJECT} checksum type cannot be used with the {name.lower()} checksum algorithm.")
+        raise errors.invalid_request(
+            f"The {COMPOSITE} checksum type cannot be used with the {name.lower()} checksum algorithm."
+        )
+    if name not in known.FULL_OBJECT and asked == FULL_OBJECT:
+        raise errors.invalid_request(
+            f"The {FULL_OBJECT} checksum type cannot be used with the {name.lower()} checksum algorithm."
+        )
     return asked or (FULL_OBJECT if name == DEFAULT else COMPOSITE)
 
 

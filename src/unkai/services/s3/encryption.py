@@ -42,7 +42,9 @@ def customer_key(inp: Mapping[str, Any], prefix: str = "") -> bytes | None:
             "null",
         )
     if algorithm != "AES256":
-        raise errors.invalid_argument("The encryption algorithm specified is not valid.", "x-amz-server-side-encryption", algorithm)
+        raise errors.invalid_argument(
+            "The encryption algorithm specified is not valid.", "x-amz-server-side-encryption", algorithm
+        )
     if text is None:
         raise errors.invalid_argument(
             "Requests specifying Server Side Encryption with Customer provided keys must provide an appropriate secret key.",
@@ -58,7 +60,9 @@ def customer_key(inp: Mapping[str, Any], prefix: str = "") -> bytes | None:
         )
     key = _decoded(text)
     if len(key) != KEY_SIZE_BYTES:
-        raise errors.invalid_argument("The secret key was invalid for the specified algorithm.", "x-amz-server-side-encryption", "null")
+        raise errors.invalid_argument(
+            "The secret key was invalid for the specified algorithm.", "x-amz-server-side-encryption", "null"
+        )
     if not hmac.compare_digest(hashlib.md5(key, usedforsecurity=False).digest(), _decoded(md5)):
         raise errors.invalid_argument(
             "The calculated MD5 hash of the key did not match the hash that was provided.",

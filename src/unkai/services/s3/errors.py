@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from unkai.kernel.clock import format_utc
 from unkai.kernel.errors import AwsError
+from unkai.kernel.wording import Wording
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from unkai.kernel.wording import Failure
 
 
 def no_such_bucket(name: str) -> AwsError:
-    return AwsError(
-        "NoSuchBucket", "The specified bucket does not exist", members={"BucketName": name}, status=404
-    )
+    return AwsError("NoSuchBucket", "The specified bucket does not exist", members={"BucketName": name}, status=404)
 
 
 def bucket_already_exists(name: str) -> AwsError:
@@ -62,8 +67,10 @@ def illegal_location_constraint(constraint: str) -> AwsError:
     )
 
 
-def no_such_key(key: str) -> AwsError:
-    return AwsError("NoSuchKey", "The specified key does not exist.", members={"Key": key}, status=404)
+def no_such_key(key: str, marker: str = "") -> AwsError:
+    """`marker` is the version id of the delete marker that hides the object."""
+    headers = {"x-amz-delete-marker": "true", "x-amz-version-id": marker} if marker else {}
+    return AwsError("NoSuchKey", "The specified key does not exist.", members={"Key": key}, status=404, headers=headers)
 
 
 def no_such_version(key: str, version: str) -> AwsError:
@@ -84,12 +91,14 @@ def no_such_upload(upload_id: str) -> AwsError:
     )
 
 
-def method_not_allowed(method: str, resource: str) -> AwsError:
+def is_delete_marker(version: str) -> AwsError:
+    """A read that names a delete marker. https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeleteMarker.html"""
     return AwsError(
         "MethodNotAllowed",
         "The specified method is not allowed against this resource.",
-        members={"Method": method, "ResourceType": resource},
+        members={"Method": "GET", "ResourceType": "DeleteMarker"},
         status=405,
+        headers={"x-amz-delete-marker": "true", "x-amz-version-id": version, "Allow": "DELETE"},
     )
 
 
@@ -171,9 +180,7 @@ def bad_md5(given: str, computed: str) -> AwsError:
 
 
 def bad_checksum(algorithm: str) -> AwsError:
-    return AwsError(
-        "BadDigest", f"The {algorithm} you specified did not match the calculated checksum.", status=400
-    )
+    return AwsError("BadDigest", f"The {algorithm} you specified did not match the calculated checksum.", status=400)
 
 
 def invalid_digest(given: str) -> AwsError:
@@ -188,6 +195,7 @@ def invalid_range(header: str, size_bytes: int) -> AwsError:
         "The requested range is not satisfiable",
         members={"RangeRequested": header[:256], "ActualObjectSize": str(size_bytes)},
         status=416,
+        headers={"Content-Range": f"bytes */{size_bytes}"},
     )
 
 
@@ -210,8 +218,9 @@ def precondition_failed(condition: str) -> AwsError:
 
 
 def not_modified(etag: str, modified_ms: int) -> AwsError:
-    """No body goes with it; the members are what a 304 answer carries as headers."""
-    return AwsError("NotModified", "Not Modified", members={"ETag": f'"{etag}"', "LastModified": modified_ms}, status=304)
+    """An answer without a body. https://www.rfc-editor.org/rfc/rfc9110#name-304-not-modified"""
+    modified = format_utc(modified_ms, "%a, %d %b %Y %H:%M:%S GMT")
+    return AwsError("NotModified", "Not Modified", status=304, headers={"ETag": f'"{etag}"', "Last-Modified": modified})
 
 
 def header_not_implemented(header: str) -> AwsError:
@@ -274,3 +283,29 @@ def illegal_versioning() -> AwsError:
         "The Versioning element must be specified",
         status=400,
     )
+
+
+def too_many_configurations() -> AwsError:
+    return AwsError(
+        "TooManyConfigurations",
+        "You are attempting to create a new configuration but have already reached the 1,000-configuration limit.",
+        status=400,
+    )
+
+
+_CODES = {"StorageClass": ("InvalidStorageClass", "The storage class you specified is not valid")}
+
+
+def refuse(failures: Sequence[Failure]) -> AwsError:
+    """What the model forbids: in a body it is malformed XML, elsewhere an invalid argument."""
+    first = failures[0]
+    name = str(first.path[-1] if isinstance(first.path[-1], str) else first.path[0])
+    if len(first.path) == 1 and name in _CODES:
+        return AwsError(*_CODES[name], status=400)
+    if len(first.path) > 1 or first.kind == "required":
+        return malformed_xml()
+    return invalid_argument(f"{name}: {first.constraint}", name, str(first.value))
+
+
+# S3 measures keys itself, so that it can say KeyTooLongError.
+WORDING = Wording(refuse=refuse, unchecked_members=frozenset({"Key", "Bucket"}))

@@ -117,7 +117,9 @@ def current_reader(tx: ReadTx, bucket: BucketRow, prefix: bytes) -> Read:
 def page_size(inp: dict[str, Any], member: str = "MaxKeys") -> int:
     asked = inp.get(member, limits.PAGE_MAX)
     if asked < 0:
-        raise errors.invalid_argument("Argument maxKeys must be an integer between 0 and 2147483647", "maxKeys", str(asked))
+        raise errors.invalid_argument(
+            "Argument maxKeys must be an integer between 0 and 2147483647", "maxKeys", str(asked)
+        )
     return min(int(asked), limits.PAGE_MAX)
 
 
@@ -128,6 +130,11 @@ def encoder(inp: dict[str, Any]) -> Callable[[bytes], str]:
     return lambda raw: raw.decode()
 
 
+def whole_seconds(ms: int) -> int:
+    """S3 keeps time to the second, in headers and lists alike."""
+    return ms // 1000 * 1000
+
+
 def common(page: Page, write: Callable[[bytes], str]) -> dict[str, Any]:
     return {"CommonPrefixes": [{"Prefix": write(each)} for each in page.prefixes]} if page.prefixes else {}
 
@@ -135,7 +142,7 @@ def common(page: Page, write: Callable[[bytes], str]) -> dict[str, Any]:
 def entry(key: bytes, row: ObjectRow, write: Callable[[bytes], str]) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "Key": write(key),
-        "LastModified": row.modified_ms,
+        "LastModified": whole_seconds(row.modified_ms),
         "ETag": f'"{row.etag}"',
         "Size": row.size,
         "StorageClass": row.storage_class,
@@ -145,7 +152,7 @@ def entry(key: bytes, row: ObjectRow, write: Callable[[bytes], str]) -> dict[str
     return shown
 
 
-def _echo(inp: dict[str, Any], names: tuple[str, ...], write: Callable[[bytes], str]) -> dict[str, Any]:
+def echo(inp: dict[str, Any], names: tuple[str, ...], write: Callable[[bytes], str]) -> dict[str, Any]:
     out = {name: write(inp[name].encode()) for name in names if inp.get(name)}
     return out | ({"EncodingType": inp["EncodingType"]} if "EncodingType" in inp else {})
 
@@ -160,7 +167,7 @@ async def list_objects_v2(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str
     page = Page()
     if limit:
         read = current_reader(tx, bucket, prefix)
-        shown = _shown(start, prefix, delimiter)
+        shown = shown_before(start, prefix, delimiter)
         page = await collect(read, BY_KEY, start and start + b"\0", prefix, delimiter, limit, shown)
 
     contents = [entry(key, rows.decode_object(value), write) for key, value in page.entries]
@@ -169,10 +176,10 @@ async def list_objects_v2(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str
     out: dict[str, Any] = {
         "Name": bucket.name,
         "Prefix": write(prefix),
-        "MaxKeys": inp.get("MaxKeys", limits.PAGE_MAX) if limit < limits.PAGE_MAX else limit,
+        "MaxKeys": limit,
         "KeyCount": page.size,
         "IsTruncated": page.truncated,
-        **_echo(inp, ("Delimiter", "StartAfter"), write),
+        **echo(inp, ("Delimiter", "StartAfter"), write),
         **common(page, write),
     }
     if contents:
@@ -192,11 +199,12 @@ async def list_objects(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, A
     page = Page()
     if limit:
         read = current_reader(tx, bucket, prefix)
-        shown = _shown(start, prefix, delimiter)
+        shown = shown_before(start, prefix, delimiter)
         page = await collect(read, BY_KEY, start and start + b"\0", prefix, delimiter, limit, shown)
 
     contents = [
-        {**entry(key, rows.decode_object(value), write), "Owner": arns.owner(bucket.account)} for key, value in page.entries
+        {**entry(key, rows.decode_object(value), write), "Owner": arns.owner(bucket.account)}
+        for key, value in page.entries
     ]
     out: dict[str, Any] = {
         "Name": bucket.name,
@@ -204,7 +212,7 @@ async def list_objects(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, A
         "Marker": write(start),
         "MaxKeys": limit,
         "IsTruncated": page.truncated,
-        **_echo(inp, ("Delimiter",), write),
+        **echo(inp, ("Delimiter",), write),
         **common(page, write),
     }
     if contents:
@@ -215,7 +223,7 @@ async def list_objects(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, A
     return out
 
 
-def _shown(start: bytes, prefix: bytes, delimiter: bytes) -> bytes:
+def shown_before(start: bytes, prefix: bytes, delimiter: bytes) -> bytes:
     """`start` where it is a common prefix itself: then the page before ended with it, and it is not shown again."""
     if not delimiter or not start.startswith(prefix):
         return b""
@@ -247,8 +255,10 @@ async def list_object_versions(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dic
     prefix, delimiter = inp.get("Prefix", "").encode(), inp.get("Delimiter", "").encode()
     marker, id_marker = inp.get("KeyMarker", "").encode(), inp.get("VersionIdMarker", "")
     if id_marker and not marker:
-        raise errors.invalid_argument("A version-id marker cannot be specified without a key marker.", "version-id-marker", id_marker)
-    begin, skip = keys.escaped(marker) + b"\xff" if marker else b"", _shown(marker, prefix, delimiter)
+        raise errors.invalid_argument(
+            "A version-id marker cannot be specified without a key marker.", "version-id-marker", id_marker
+        )
+    begin, skip = keys.escaped(marker) + b"\xff" if marker else b"", shown_before(marker, prefix, delimiter)
     if id_marker:
         begin = await _after_version(tx, bucket, marker, id_marker)
     page = Page()
@@ -259,7 +269,7 @@ async def list_object_versions(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dic
     for key, (row, is_latest) in page.entries:
         one = {"IsLatest": is_latest, "VersionId": row.version, "Owner": arns.owner(bucket.account)}
         if row.source == rows.DELETE_MARKER:
-            markers.append({"Key": write(key), "LastModified": row.modified_ms, **one})
+            markers.append({"Key": write(key), "LastModified": whole_seconds(row.modified_ms), **one})
         else:
             shown.append({**entry(key, row, write), **one})
     out: dict[str, Any] = {
@@ -269,7 +279,7 @@ async def list_object_versions(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dic
         "VersionIdMarker": id_marker,
         "MaxKeys": limit,
         "IsTruncated": page.truncated,
-        **_echo(inp, ("Delimiter",), write),
+        **echo(inp, ("Delimiter",), write),
         **common(page, write),
     }
     out |= ({"Versions": shown} if shown else {}) | ({"DeleteMarkers": markers} if markers else {})

@@ -164,8 +164,11 @@ def _check_filter(each: Mapping[str, Any]) -> None:
     if any(name not in ("prefix", "suffix") for name in names):
         raise errors.invalid_argument("filter rule name must be either prefix or suffix")
     if len(set(names)) != len(names):
-        raise errors.invalid_argument("Cannot specify more than one prefix rule in a filter." if names.count("prefix") > 1
-                                      else "Cannot specify more than one suffix rule in a filter.")
+        raise errors.invalid_argument(
+            "Cannot specify more than one prefix rule in a filter."
+            if names.count("prefix") > 1
+            else "Cannot specify more than one suffix rule in a filter."
+        )
 
 
 def _check_overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> None:
@@ -225,7 +228,9 @@ async def set_notifications(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> None:
     await check_notifications(ctx, tx, inp)
     bucket = await buckets.load(ctx, tx, inp)
     configuration = {
-        kind: [each if "Id" in each else {**each, "Id": ctx.ids.uuid()} for each in inp["NotificationConfiguration"][kind]]
+        kind: [
+            each if "Id" in each else {**each, "Id": ctx.ids.uuid()} for each in inp["NotificationConfiguration"][kind]
+        ]
         for kind, _, _ in _KINDS
         if inp["NotificationConfiguration"].get(kind)
     }

@@ -213,7 +213,11 @@ async def delete_objects(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any
     for each in asked:
         named = {name: each[name] for name in ("Key", "VersionId") if name in each}
         one = dict(named)
-        for given, taken in (("ETag", "IfMatch"), ("LastModifiedTime", "IfMatchLastModifiedTime"), ("Size", "IfMatchSize")):
+        for given, taken in (
+            ("ETag", "IfMatch"),
+            ("LastModifiedTime", "IfMatchLastModifiedTime"),
+            ("Size", "IfMatchSize"),
+        ):
             if given in each:
                 one[taken] = each[given]
         try:

@@ -36,7 +36,14 @@ if TYPE_CHECKING:
 
 LOOKS_MAX = 20
 LOOK_PAUSE_S = 0.005
-_RESPONSE_HEADERS = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType", "Expires")
+_RESPONSE_HEADERS = (
+    "CacheControl",
+    "ContentDisposition",
+    "ContentEncoding",
+    "ContentLanguage",
+    "ContentType",
+    "Expires",
+)
 
 
 async def get_object(ctx: Ctx, node: Node, inp: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from unkai.services.s3 import errors, limits
@@ -30,7 +30,9 @@ def from_set(tag_set: Sequence[Mapping[str, str]], count_max: int) -> dict[str, 
 def from_header(header: str) -> dict[str, str]:
     """The tags of x-amz-tagging: a query string."""
     try:
-        pairs = parse_qsl(header, keep_blank_values=True, strict_parsing=bool(header), max_num_fields=100, errors="strict")
+        pairs = parse_qsl(
+            header, keep_blank_values=True, strict_parsing=bool(header), max_num_fields=100, errors="strict"
+        )
     except (ValueError, UnicodeDecodeError):
         raise _bad_header(header) from None
     if len(pairs) != len(dict(pairs)):

@@ -86,10 +86,7 @@ async def load(tx: ReadTx, bucket: BucketRow, key: str, version_id: str | None) 
         row = await current(tx, bucket, raw)
         if row is None:
             marker = await newest_kept(tx, bucket, raw)
-            error = errors.no_such_key(key)
-            if marker is not None:
-                error.members = {**error.members, "DeleteMarker": True, "VersionId": marker.version}
-            raise error
+            raise errors.no_such_key(key, marker.version if marker is not None else "")
         return row, True
     if version_id != NULL and order_of(version_id) is None:
         raise errors.invalid_argument("Invalid version id specified", "versionId", version_id)
@@ -97,9 +94,7 @@ async def load(tx: ReadTx, bucket: BucketRow, key: str, version_id: str | None) 
     if found is None:
         raise errors.no_such_version(key, version_id)
     if found[0].source == rows.DELETE_MARKER:
-        error = errors.method_not_allowed("GET", "DeleteMarker")
-        error.members = {**error.members, "DeleteMarker": True, "VersionId": found[0].version}
-        raise error
+        raise errors.is_delete_marker(found[0].version)
     return found
 
 
