@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import socket
 import sys
@@ -93,9 +92,10 @@ def _add_data_dir(parser: argparse.ArgumentParser) -> None:
 
 def _up(arguments: argparse.Namespace) -> int:
     from unkai.app import datadir
+    from unkai.app.logs import log_to_stderr
     from unkai.app.supervisor import StartFailed, run_node
 
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
+    log_to_stderr()
     directory = datadir.open_data_dir(
         arguments.data_dir or default_data_dir(),
         movable_clock=arguments.clock == "movable",

@@ -110,11 +110,11 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
-            _die_with_parent()
+            _name_and_tie_to_parent(child.name)
             child.main(Options(self._directory, on_ready=lambda: _tell_ready(ready_fd)))
             status = 0
         except BaseException:
-            log.exception("process failed", extra={"process": child.name})
+            log.exception("process failed", extra={"child": child.name})
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -131,7 +131,7 @@ class Supervisor:
             child = next((child for child in self._children if child.pid == pid), None)
             if child is None or self._is_stopping:
                 continue
-            log.error("process died; starting it again", extra={"process": child.name, "status": status})
+            log.error("process died; starting it again", extra={"child": child.name, "status": status})
             self._restart(child)
 
     def _restart(self, child: Child) -> None:
@@ -142,7 +142,7 @@ class Supervisor:
                 self._start(child)
                 return
             except StartFailed:
-                log.exception("restart failed", extra={"process": child.name})
+                log.exception("restart failed", extra={"child": child.name})
 
     def _stop_all(self) -> None:
         """Workers first, so that what they have under way is still committed; then the store process."""
@@ -174,13 +174,15 @@ def _tell_ready(fd: int) -> None:
     os.close(fd)
 
 
-def _die_with_parent() -> None:
-    """Linux: the kernel ends this process when its parent dies, however it dies."""
+def _name_and_tie_to_parent(name: str) -> None:
+    """Linux: show `unkai-store` and so on in ps, and have the kernel end this process when its parent dies, however it dies."""
     if sys.platform == "linux":
         import ctypes
 
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
+        pr_set_pdeathsig, pr_set_name = 1, 15
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.prctl(pr_set_name, f"unkai-{name}".encode()[:15], 0, 0, 0)
+        libc.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
 
 
 def run_node(directory: DataDir, sock: socket.socket, workers: int, on_ready: Callable[[], None]) -> None:

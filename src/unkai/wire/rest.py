@@ -45,6 +45,7 @@ class Output:
     body: BodyWriter | None
     events: Events | None
     content_type: str
+    names: frozenset[str]
 
 
 def compile_input(operation: Operation, body: Callable[[Operation], BodyReader | None]) -> Input:
@@ -68,6 +69,7 @@ def compile_output(
         None if raw or stream else body(operation),
         events(stream) if stream else None,
         content_type,
+        frozenset(operation.output.members) if operation.output else frozenset(),
     )
 
 
@@ -94,6 +96,7 @@ def read_input(compiled: Input, request: HttpRequest, body: Any, refuse_text: Ca
 def write_output(
     compiled: Output, operation: Operation, out: dict[str, Any], headers: list[tuple[str, str]]
 ) -> HttpResponse:
+    assert compiled.names.issuperset(out), f"unknown members among {sorted(out)}"
     parts = compiled.parts
     parts.headers(out, headers)
     status = out.get(parts.status, operation.status) if parts.status else operation.status

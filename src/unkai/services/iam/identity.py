@@ -13,7 +13,7 @@ from unkai.kernel.arn import Arn
 from unkai.kernel.caller import Caller
 from unkai.kernel.errors import AwsError
 from unkai.kernel.ports import Credential, PrincipalPolicies
-from unkai.services.iam import aws_managed, keys, rows, tokens
+from unkai.services.iam import aws_managed, keys, limits, rows, tokens
 
 if TYPE_CHECKING:
     from unkai.kernel.ctx import Ctx
@@ -115,7 +115,9 @@ async def managed_text(tx: ReadTx, account: str, arn: str) -> str | None:
     if parsed.account == "aws":
         return aws_managed.text_of(arn)
     path, _, name = parsed.resource.removeprefix("policy").rpartition("/")
-    value = await tx.get(keys.entity(account, "policy", name)) if parsed.account == account else None
+    if parsed.account != account or len(name) > limits.NAME_SIZE_CHARS_MAX:
+        return None
+    value = await tx.get(keys.entity(account, "policy", name))
     if value is None:
         return None
     row = rows.decode_policy(value)
