@@ -100,7 +100,8 @@ async def store_process(options: Options, on_ready: Callable[[], None]) -> None:
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret, identity_of(options))
+    platform = make_platform(engine, directory.clock(), secret, directory.blobs, identity_of(options))
+    await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = StoreServer(engine.writer)
     await server.listen(directory.store_socket)
@@ -114,7 +115,7 @@ async def store_process(options: Options, on_ready: Callable[[], None]) -> None:
 async def worker_process(options: Options, on_ready: Callable[[], None]) -> None:
     directory = options.directory
     engine = open_remote(directory.store, directory.store_socket)
-    platform = make_platform(engine, directory.clock(), directory.secret(), identity_of(options))
+    platform = make_platform(engine, directory.clock(), directory.secret(), directory.blobs, identity_of(options))
     server = await serve_door(platform, options)
     on_ready()
     await until_told_to_stop()
@@ -127,7 +128,8 @@ async def single_process(options: Options, on_ready: Callable[[], None]) -> None
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret, identity_of(options))
+    platform = make_platform(engine, directory.clock(), secret, directory.blobs, identity_of(options))
+    await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = await serve_door(platform, options)
     async with working(make_lanes(platform)):
