@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 BodyReader = Callable[[bytes], dict[str, Any]]
 BodyWriter = Callable[[dict[str, Any]], bytes]
 
+OK = 200
 NO_CONTENT = 204
+PARTIAL_CONTENT = 206
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,9 @@ def write_output(
     parts = compiled.parts
     parts.headers(out, headers)
     status = out.get(parts.status, operation.status) if parts.status else operation.status
+    if status == OK and "ContentRange" in out:
+        # A part of what was asked for says so. https://www.rfc-editor.org/rfc/rfc9110#name-206-partial-content
+        status = PARTIAL_CONTENT
     length = out.get(parts.length) if parts.length else None
     body: Any = b""
     content_type = ""
