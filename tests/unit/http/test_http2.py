@@ -21,7 +21,8 @@ from hyperframe.frame import ContinuationFrame, HeadersFrame
 from unkai.kernel.http import BodyIncomplete, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
-    import socket
+    import contextlib
+import socket
     from collections.abc import AsyncIterator, Callable, Iterator
 
 FIELDS = [(":method", "GET"), (":path", "/a?x=1"), (":scheme", "http"), (":authority", "h")]
@@ -55,11 +56,16 @@ class Client:
         while True:
             while self.unseen:
                 yield self.unseen.popleft()
-            data = self.sock.recv(65536)
+            try:
+                data = self.sock.recv(65536)
+            except ConnectionResetError:
+                return
             if not data:
                 return
             self.unseen.extend(self.h2.receive_data(data))
-            self.flush()
+            # The server may have closed already; what it said before is still to be read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.flush()
 
     def wait(self, kind: type[Any], where: Callable[[Any], bool] = lambda event: True) -> Any:
         for event in self.events():
