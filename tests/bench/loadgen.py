@@ -85,7 +85,16 @@ def run(request: Request, endpoint: str, connections: int, seconds: float, cores
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_LUA % (variants, _lua(request.body) if request.body else "nil", _lua(request.method)))
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", script.name, endpoint]
+        command = [
+            "wrk",
+            "-t1",
+            f"-c{connections}",
+            f"-d{max(1, round(seconds))}s",
+            "--latency",
+            "-s",
+            script.name,
+            endpoint,
+        ]
         if cores:
             command = ["taskset", "-c", cores, *command]
         out = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import subprocess
 from collections import deque
@@ -21,8 +22,7 @@ from hyperframe.frame import ContinuationFrame, HeadersFrame
 from unkai.kernel.http import BodyIncomplete, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
-    import contextlib
-import socket
+    import socket
     from collections.abc import AsyncIterator, Callable, Iterator
 
 FIELDS = [(":method", "GET"), (":path", "/a?x=1"), (":scheme", "http"), (":authority", "h")]
