@@ -1,7 +1,7 @@
 """Starting the runtime: one process for the supervisor to start and watch. It becomes the spawner; the keeper is its child.
 
-Order matters: the keeper is forked first, while nothing is mounted and no right is needed, and gives up its rights after its
-imports (an interpreter under /root could not be executed by another uid). Both end together, so a restart is always clean.
+Order matters: the keeper is forked first, while nothing is mounted, and gives up its rights at once. Both end together, so a
+restart is always clean.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from importlib import util as importlib_util
 from pathlib import Path
 
 from unkai.kernel import clock
+from unkai.runtime import languages
 from unkai.runtime.settings import Settings, read_settings
 
 UID_BASE = 400_000
@@ -91,6 +92,7 @@ def run(settings_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     lock = _take_lock(settings.state_dir)
     _make_folders(settings)
+    languages.available()  # found while everything can be read; both processes remember it
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     keeper_pid = os.fork()
     if keeper_pid == 0:
@@ -134,8 +136,10 @@ def _run_keeper(settings: Settings, channel: socket.socket) -> None:
     try:
         from unkai.runtime import keeper
         from unkai.runtime.boot import enter
+        from unkai.runtime.sandbox import mounts
 
         if settings.keeper_uid:
+            mounts.open_a_way([Path(sys.base_prefix), Path(sys.prefix), Path(__file__).parents[2], settings.state_dir])
             os.setgroups([])
             os.setresgid(settings.keeper_uid, settings.keeper_uid, settings.keeper_uid)
             os.setresuid(settings.keeper_uid, settings.keeper_uid, settings.keeper_uid)
@@ -162,7 +166,7 @@ def _run_spawner(settings: Settings, channel: socket.socket) -> None:
 
         plain.PlainSpawner(settings, channel).run()
         return
-    from unkai.runtime import boot, languages
+    from unkai.runtime import boot
     from unkai.runtime.languages import python
     from unkai.runtime.sandbox import cgroups, disks, levels, mounts, spawner
 

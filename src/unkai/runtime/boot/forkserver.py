@@ -45,7 +45,7 @@ def preload(kind: str) -> set[str]:
 
 def serve(channel: socket.socket) -> None:
     """`start` requests from the spawner in, `started` and `ended` out. Returns only in a forked child's stead: never."""
-    own_pidns = os.pidfd_open(os.getpid())
+    own_pidfd = os.pidfd_open(os.getpid())
     children: dict[int, tuple[int, int, int]] = {}
     poll = select.poll()
     poll.register(channel, select.POLLIN)
@@ -55,7 +55,7 @@ def serve(channel: socket.socket) -> None:
                 data, fds = _receive(channel)
                 if not data:
                     os._exit(0)
-                cell, process, pid, pidfd = _fork(channel, own_pidns, data, fds)
+                cell, process, pid, pidfd = _fork(channel, own_pidfd, data, fds)
                 children[pidfd] = (cell, process, pid)
                 poll.register(pidfd, select.POLLIN)
                 _say(channel, 0, cell, process, pid, [pidfd])
@@ -81,7 +81,7 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     return data, list(fds)
 
 
-def _fork(channel: socket.socket, own_pidns: int, data: bytes, fds: list[int]) -> tuple[int, int, int, int]:
+def _fork(channel: socket.socket, own_pidfd: int, data: bytes, fds: list[int]) -> tuple[int, int, int, int]:
     cell, process, uid, groups = (int.from_bytes(data[at : at + 4], "little") for at in range(0, _HEAD_SIZE, 4))
     init_pidfd, config_fd, stdout_fd, *cgroup_fds = fds
     assert len(cgroup_fds) == groups
@@ -89,7 +89,7 @@ def _fork(channel: socket.socket, own_pidns: int, data: bytes, fds: list[int]) -
     pid = os.fork()
     if pid == 0:
         _child(uid, init_pidfd, config_fd, stdout_fd, cgroup_fds)
-    enter.setns(own_pidns, enter.NEWPID)
+    enter.setns(own_pidfd, enter.NEWPID)
     for fd in fds:
         os.close(fd)
     return cell, process, pid, os.pidfd_open(pid)

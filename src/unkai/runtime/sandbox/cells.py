@@ -68,7 +68,7 @@ class Plan:
     cgroup_fds: list[int]
 
 
-def fork_in_pid_namespace(own_pidns: int, target_pidfd: int | None) -> int:
+def fork_in_pid_namespace(own_pidfd: int, target_pidfd: int | None) -> int:
     """fork() whose child lives in a new pid namespace (None) or in that of `target_pidfd`; the caller stays where it is.
 
     setns and unshare choose the namespace of *children*, so one fork suffices where unshare(1) needs two.
@@ -80,18 +80,18 @@ def fork_in_pid_namespace(own_pidns: int, target_pidfd: int | None) -> int:
     try:
         pid = os.fork()
     except BaseException:
-        enter.setns(own_pidns, enter.NEWPID)
+        enter.setns(own_pidfd, enter.NEWPID)
         raise
     if pid:
-        enter.setns(own_pidns, enter.NEWPID)
+        enter.setns(own_pidfd, enter.NEWPID)
     return pid
 
 
-def begin(number: int, plan: Plan, own_pidns: int) -> tuple[Cell, socket.socket]:
+def begin(number: int, plan: Plan, own_pidfd: int) -> tuple[Cell, socket.socket]:
     """Fork the init. It tells on the channel when it stands (`finish`), so that several cells can be born at once."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     lifeline_read, lifeline_write = os.pipe2(os.O_CLOEXEC)
-    pid = fork_in_pid_namespace(own_pidns, None)
+    pid = fork_in_pid_namespace(own_pidfd, None)
     if pid == 0:
         _child(lambda: _init(plan, theirs, lifeline_read), theirs)
     theirs.close()

@@ -96,6 +96,11 @@ class Cgroups:
             return 0, 0
         return now, peak
 
+    def peak_fd(self, cell: int) -> int:
+        """The file that tells the peak, for a reader without a path to it."""
+        name = "memory.max_usage_in_bytes" if self.version == 1 else "memory.peak"
+        return os.open(self.path("memory", cell) / name, os.O_RDONLY | os.O_CLOEXEC)
+
     def oom_kills(self, cell: int) -> int:
         name = "memory.oom_control" if self.version == 1 else "memory.events"
         try:

@@ -19,7 +19,8 @@ EXEC = 0
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make a cell: namespaces, mounts, cgroup, disk. Answer: Created with two listening sockets, or Failed."""
+    """Make a cell: namespaces, mounts, cgroup, disk. Answer: Created with two listening sockets and, with cgroups, the open
+    file of its peak memory; or Failed."""
 
     cell: int
     memory_mb: int
@@ -66,6 +67,13 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
+class Dial:
+    """Make a TCP socket in a cell's network, for the keeper to connect: telemetry goes to listeners inside. Answer: Dialled."""
+
+    cell: int
+
+
+@dataclass(frozen=True, slots=True)
 class Destroy:
     """Kill everything in a cell and remove what it used. Answer: Destroyed."""
 
@@ -107,6 +115,11 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Dialled:
+    cell: int
+
+
+@dataclass(frozen=True, slots=True)
 class Destroyed:
     cell: int
 
@@ -141,8 +154,8 @@ class Failed:
 
 
 Message = (
-    Create | Start | Freeze | Thaw | Signal | Measure | Destroy | Serve
-    | Created | Started | Thawed | Measured | Destroyed | Serving | Exited | ServerExited | Failed
+    Create | Start | Freeze | Thaw | Signal | Measure | Dial | Destroy | Serve
+    | Created | Started | Thawed | Measured | Dialled | Destroyed | Serving | Exited | ServerExited | Failed
 )  # fmt: skip
 
 _FORMS: dict[type, tuple[int, struct.Struct, tuple[str, ...]]] = {}
@@ -163,12 +176,14 @@ for _at, (_kind, _layout) in enumerate(
         (Thaw, "I"),
         (Signal, "III"),
         (Measure, "I"),
+        (Dial, "I"),
         (Destroy, "I"),
         (Serve, "III"),
         (Created, "I"),
         (Started, "II"),
         (Thawed, "I"),
         (Measured, "IQQ"),
+        (Dialled, "I"),
         (Destroyed, "I"),
         (Serving, "I"),
         (Exited, "IIiI"),

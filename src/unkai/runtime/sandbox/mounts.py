@@ -81,6 +81,28 @@ def build_view(root: Path, prefixes: list[Path], modules: list[Path], boot_files
     mount("", str(root), flags=BIND | REMOUNT | RDONLY | NOSUID)
 
 
+def open_a_way(paths: list[Path]) -> None:
+    """For a process about to change its uid: make `paths` reachable under folders that only their owner may enter.
+
+    In a mount namespace of its own, such a folder (/root, a private temporary folder) is covered by an empty one that holds
+    nothing but the paths asked for; so the process loses sight of the rest, too.
+    """
+    enter.unshare(enter.NEWNS)
+    mount("none", "/", flags=REC | PRIVATE)
+    covered: dict[Path, list[tuple[Path, int]]] = {}
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        closed = [folder for folder in reversed(path.parents) if not folder.stat().st_mode & 0o001]
+        if closed:
+            covered.setdefault(closed[0], []).append((path, os.open(path, os.O_PATH | os.O_CLOEXEC)))
+    for folder, kept in covered.items():
+        mount("way", str(folder), "tmpfs", NOSUID | NODEV, "size=1m,mode=755")
+        for path, fd in sorted(kept):
+            path.mkdir(parents=True, exist_ok=True)
+            mount(f"/proc/self/fd/{fd}", str(path), flags=BIND | REC)
+            os.close(fd)
+        mount("", str(folder), flags=BIND | REMOUNT | RDONLY | NOSUID | NODEV)
+
+
 def _show(source: Path, target: Path) -> None:
     if source.is_symlink() and source.parent == Path("/"):
         target.symlink_to(os.readlink(source))

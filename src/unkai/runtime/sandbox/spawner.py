@@ -48,7 +48,8 @@ class Spawner:
     disks: disks.Disks | None
     pythons: dict[int, Path]
     filter: bytes = field(default_factory=seccomp.build_filter)
-    own_pidns: int = field(default_factory=lambda: os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC))
+    own_pidfd: int = field(default_factory=lambda: os.pidfd_open(os.getpid()))
+    own_network: int = field(default_factory=lambda: os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC))
     cells: dict[int, Cell] = field(default_factory=dict)
     servers: dict[int, Server] = field(default_factory=dict)
     poll: select.epoll = field(default_factory=select.epoll)
@@ -116,6 +117,8 @@ class Spawner:
                 self._signal(message)
             case messages.Measure(cell):
                 self._say(messages.Measured(cell, *self._measure(self.cells[cell])))
+            case messages.Dial(cell):
+                self._dial(self.cells[cell])
             case messages.Destroy(cell):
                 self._destroy(self.cells[cell])
             case messages.Serve():
@@ -139,7 +142,7 @@ class Spawner:
             if self.disks:
                 disk, disk_fd = self.disks.make(request.cell, request.storage_mb)
             plan = cells.Plan(str(self.settings.view), *folders, disk, disk_fd, uid, self.filter, cgroup_fds)
-            cell, channel = cells.begin(request.cell, plan, self.own_pidns)
+            cell, channel = cells.begin(request.cell, plan, self.own_pidfd)
         except BaseException:
             self._clean(request.cell)
             raise
@@ -158,6 +161,8 @@ class Spawner:
             self._destroy(cell)
             self._say(messages.Failed(messages.code_of(messages.Create), cell.number, f"OSError: {error}".encode()[:256]))
         else:
+            if self.cgroups:
+                listeners.append(self.cgroups.peak_fd(cell.number))
             self._say(messages.Created(cell.number), listeners)
             for fd in listeners:
                 os.close(fd)
@@ -217,6 +222,16 @@ class Spawner:
         used = sum(_resident_bytes(pid) for pid in pids)
         return used, used
 
+    def _dial(self, cell: Cell) -> None:
+        """A socket belongs to the network namespace that it was made in, wherever it is used afterwards."""
+        enter.setns(cell.init_pidfd, enter.NEWNET)
+        try:
+            dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        finally:
+            enter.setns(self.own_network, enter.NEWNET)
+        with dialled:
+            self._say(messages.Dialled(cell.number), [dialled.fileno()])
+
     # --- processes
 
     def _start(self, request: messages.Start, fds: list[int]) -> None:
@@ -233,7 +248,7 @@ class Spawner:
                 cells.send(channel, data, [cell.init_pidfd, config_fd, stdout_fd, *cgroup_fds])
                 cell.forked[request.process] = cells.Forked(request.server)
                 return
-            pid = cells.fork_in_pid_namespace(self.own_pidns, cell.init_pidfd)
+            pid = cells.fork_in_pid_namespace(self.own_pidfd, cell.init_pidfd)
             if pid == 0:
                 _never_return(lambda: cells.run_executed(cell, cgroup_fds, config_fd, stdout_fd, self.filter))
         finally:
