@@ -383,6 +383,8 @@ class Environment:
             self._side.ready.set_result(failure)
             if not self._registered.done():
                 self._registered.set_result(None)
+        elif work is not None and work.answered:
+            work.finish(work.failure)  # it answered, and then went: the answer counts
         elif work is not None:
             self._logged(f"RequestId: {request_id} Error: {text}\n{kind}", "platform")
             work.finish(failure)

@@ -69,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._head_size = 0
         self._request: Request | None = None
         self._body: Body | None = None
+        self._last = False
 
     # --- asyncio
 
@@ -140,6 +141,7 @@ class Connection(asyncio.Protocol):
         request, body = self._request, self._body
         if request is None:
             return
+        self._last = not self._parser.should_keep_alive()
         if body is not None:
             self._body = None
             body.end(self._trailers or {})
@@ -153,6 +155,8 @@ class Connection(asyncio.Protocol):
             return False
         lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in headers]
-        head = "".join(lines) + "\r\n"
+        head = "".join(lines) + ("Connection: close\r\n\r\n" if self._last else "\r\n")
         self._transport.write(head.encode("latin-1", "replace") + body)
+        if self._last:
+            self._transport.close()
         return True

@@ -21,11 +21,13 @@ from pathlib import Path
 
 from unkai.kernel import clock
 from unkai.runtime import languages
+from unkai.runtime.boot import enter
 from unkai.runtime.settings import Settings, read_settings
 
 UID_BASE = 400_000
 _LOCK_ATTEMPTS = 200
 _LOCK_POLL_S = 0.01
+_SWEEP_ATTEMPTS = 500
 _START_TIMEOUT_S = 20.0
 
 
@@ -90,14 +92,16 @@ def run(settings_path: Path) -> None:
     """The body of the process."""
     settings = read_settings(settings_path)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        enter.prctl(enter.PR_SET_PDEATHSIG, signal.SIGTERM)  # a supervisor that was killed takes its runtime along
     lock = _take_lock(settings.state_dir)
     _make_folders(settings)
+    _fork_guard(settings, lock)
     languages.available()  # found while everything can be read; both processes remember it
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     keeper_pid = os.fork()
     if keeper_pid == 0:
         ours.close()
-        os.close(lock)
         _run_keeper(settings, theirs)
     theirs.close()
     # SIGTERM goes to the keeper, which tells extensions to shut down; its end is what ends the spawner.
@@ -122,6 +126,38 @@ def _take_lock(state_dir: Path) -> int:
     raise SystemExit("another runtime holds this state directory")
 
 
+def _fork_guard(settings: Settings, lock: int) -> None:
+    """A process that waits for the spawner's end, however it comes, and then clears up after it.
+
+    Frozen processes of cgroup v1 do not even die of SIGKILL, so the parent death signal alone would leave them. It holds
+    the lock, so that the next incarnation begins only when nothing of this one is left.
+    """
+    if settings.level != "full":
+        return
+    from unkai.runtime.sandbox import cgroups
+
+    read, write = os.pipe2(os.O_CLOEXEC)  # nobody writes; the spawner's death closes it
+    if os.fork():
+        os.close(read)
+        os.close(lock)
+        return
+    try:
+        os.setsid()
+        enter.close_all_but({0, 1, 2, read, lock})
+        os.read(read, 1)
+        groups = cgroups.open_cgroups(settings.name)
+        for _ in range(_SWEEP_ATTEMPTS):
+            if not groups.sweep():
+                break
+            signal.sigtimedwait([], _LOCK_POLL_S)
+        groups.close()
+        if settings.disks_dir.is_dir():
+            for left in settings.disks_dir.iterdir():
+                left.unlink()
+    finally:
+        os._exit(0)
+
+
 def _make_folders(settings: Settings) -> None:
     os.chmod(settings.state_dir, 0o711)
     for folder, mode in ((settings.socket_path.parent, 0o711), (settings.code_dir, 0o700)):
@@ -135,7 +171,6 @@ def _run_keeper(settings: Settings, channel: socket.socket) -> None:
     status = 1
     try:
         from unkai.runtime import keeper
-        from unkai.runtime.boot import enter
         from unkai.runtime.sandbox import mounts
 
         if settings.keeper_uid:
@@ -144,7 +179,7 @@ def _run_keeper(settings: Settings, channel: socket.socket) -> None:
             os.setresgid(settings.keeper_uid, settings.keeper_uid, settings.keeper_uid)
             os.setresuid(settings.keeper_uid, settings.keeper_uid, settings.keeper_uid)
         if sys.platform == "linux":
-            enter.prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
+            enter.prctl(enter.PR_SET_NO_NEW_PRIVS, 1)
             enter.hide_from_peers()
             enter.die_with_parent()
         signal.signal(signal.SIGINT, signal.SIG_IGN)

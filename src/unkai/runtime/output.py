@@ -47,7 +47,7 @@ class Output:
         """The process is gone: take the rest."""
         if self._fd < 0:
             return
-        while self._read():
+        while self._read() > 0:
             pass
         self._flush_rest()
         self._stop()

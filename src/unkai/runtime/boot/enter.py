@@ -16,7 +16,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
+PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _SECCOMP_MODE_FILTER = 2
 _CAPSET_SYSCALL = {"x86_64": 126, "aarch64": 91}
@@ -46,7 +46,7 @@ def prctl(option: int, *args: int) -> None:
 
 def die_with_parent() -> None:
     """Must come after the last change of uid, which clears it."""
-    prctl(_PR_SET_PDEATHSIG, 9)
+    prctl(PR_SET_PDEATHSIG, 9)
 
 
 def hide_from_peers() -> None:
@@ -81,7 +81,7 @@ def drop_capabilities() -> None:
 
 def install_filter(program: bytes) -> None:
     """`program` is an array of struct sock_filter. From here on the process can only lose rights."""
-    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
     buffer = ctypes.create_string_buffer(program, len(program))
     fprog = struct.pack("@HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
     holder = ctypes.create_string_buffer(fprog, len(fprog))
