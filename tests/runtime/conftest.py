@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import socket
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -47,13 +48,19 @@ def zip_bytes(files: dict[str, str | bytes], mode: int = 0o755) -> bytes:
     return buffer.getvalue()
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Node:
     """A runtime with a client, driven without async: each call runs the test's one event loop until it is done."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.loop = asyncio.new_event_loop()
-        base = launch.default_settings(folder / "state", "full")
+        base = replace(launch.default_settings(folder / "state", "full"), unkai_port=_free_port())
         self.process = launch.RuntimeProcess(replace(base, **settings))
         self.client = RuntimeClient(self.process.settings)
         self.batches: list[LogBatch] = []
@@ -127,7 +134,9 @@ class Node:
         async def wait() -> list[str]:
             async with asyncio.timeout(10):
                 while True:
-                    lines = [line.text for batch in self.batches if batch.function_arn == spec.arn for line in batch.lines]
+                    lines = [
+                        line.text for batch in self.batches if batch.function_arn == spec.arn for line in batch.lines
+                    ]
                     if any(text in line for line in lines):
                         return lines
                     await asyncio.sleep(0.01)

@@ -71,7 +71,9 @@ def handler(e, c):
 
 
 def test_allocate_ten_gigabytes(node: Node) -> None:
-    result = node.invoke(node.function("def handler(e, c):\n    x = [bytearray(100_000_000) for _ in range(100)]", memory_mb=128))
+    result = node.invoke(
+        node.function("def handler(e, c):\n    x = [bytearray(100_000_000) for _ in range(100)]", memory_mb=128)
+    )
     assert json.loads(result.payload)["errorType"] == "Runtime.OutOfMemory"
     still_well(node)
 
@@ -208,7 +210,9 @@ def handler(e, c):
 
 
 def test_killing_its_own_processes_ends_only_itself(node: Node) -> None:
-    result = node.invoke(node.function("import os\ndef handler(e, c):\n    os.fork() or os.kill(-1, 9)\n    os.kill(os.getpid(), 9)"))
+    result = node.invoke(
+        node.function("import os\ndef handler(e, c):\n    os.fork() or os.kill(-1, 9)\n    os.kill(os.getpid(), 9)")
+    )
     assert json.loads(result.payload)["errorType"] == "Runtime.ExitError"
     still_well(node)
 

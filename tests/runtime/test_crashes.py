@@ -31,7 +31,11 @@ def left_behind(node: Node) -> list[str]:
     """Whatever of the node's functions can still be found on the machine."""
     settings = node.process.settings
     groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{settings.name}/*") if path.is_dir()]
-    loops = [line for line in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout.splitlines() if str(settings.state_dir) in line]
+    loops = [
+        line
+        for line in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout.splitlines()
+        if str(settings.state_dir) in line
+    ]
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if str(settings.state_dir) in line]
     disks = [str(path) for path in settings.disks_dir.iterdir()] if settings.disks_dir.exists() else []
     processes = [str(pid) for pid in processes_of(0, 10**9) if str(settings.state_dir) in _command(pid)]
@@ -91,5 +95,7 @@ def test_strangers_cannot_speak_to_the_keeper(node: Node) -> None:
         "import os, socket, sys\nos.setgid(65534); os.setuid(65534)\ns = socket.socket(socket.AF_UNIX)\n"
         "try:\n    s.connect(sys.argv[1]); s.sendall(b'\\x02\\x00\\x00\\x00\\x91\\x06'); print(s.recv(10))\nexcept OSError as e: print(type(e).__name__)"
     )
-    done = subprocess.run(["/usr/bin/python3", "-c", script, str(node.process.settings.socket_path)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", script, str(node.process.settings.socket_path)], capture_output=True, text=True
+    )
     assert done.stdout.strip() in ("b''", "ConnectionResetError", "PermissionError", "BrokenPipeError"), done

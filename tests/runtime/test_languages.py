@@ -35,7 +35,10 @@ def streamed(node: Node, spec: FunctionSpec, event: Any = None) -> tuple[list[by
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"index.mjs": "export const handler = async (e, c) => ({got: e, name: c.functionName.length > 0})"}, {"got": 1, "name": True}),
+        (
+            {"index.mjs": "export const handler = async (e, c) => ({got: e, name: c.functionName.length > 0})"},
+            {"got": 1, "name": True},
+        ),
         ({"index.js": "exports.handler = async (e) => e + 1"}, 2),
         ({"index.js": "exports.handler = (e, c, done) => setTimeout(() => done(null, e + 2), 5)"}, 3),
         ({"index.js": "exports.handler = (e, c) => c.succeed('s')"}, "s"),
@@ -56,7 +59,11 @@ def test_nodejs_handlers_of_every_kind(node: Node, files: dict[str, str | bytes]
     [
         ("exports.handler = async () => { throw new TypeError('bad') }", "TypeError", "bad"),
         ("exports.handler = (e, c, done) => done(new RangeError('cb'))", "RangeError", "cb"),
-        ("exports.handler = async () => { setTimeout(() => { throw new Error('late') }, 1); await new Promise(r => setTimeout(r, 500)) }", "Error", "late"),
+        (
+            "exports.handler = async () => { setTimeout(() => { throw new Error('late') }, 1); await new Promise(r => setTimeout(r, 500)) }",
+            "Error",
+            "late",
+        ),
         ("exports.handler = async () => process.exit(4)", "Runtime.ExitError", "exit status 4"),
         ("require('nowhere')", "Runtime.ImportModuleError", "Cannot find module 'nowhere'"),
         ("exports.x = 1", "Runtime.HandlerNotFound", "index.handler is undefined or not exported"),
@@ -158,6 +165,8 @@ def test_no_bootstrap_and_one_that_cannot_run(node: Node) -> None:
     result = node.invoke(node.function({"readme": "x"}, runtime="provided.al2023"))
     document = json.loads(result.payload)
     assert document["errorType"] == "Runtime.InvalidEntrypoint"
-    assert document["errorMessage"].endswith("Error: Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]")
+    assert document["errorMessage"].endswith(
+        "Error: Couldn't find valid bootstrap(s): [/var/task/bootstrap /opt/bootstrap]"
+    )
     result = node.invoke(node.function({"bootstrap": "not a program"}, runtime="provided.al2023"))
     assert json.loads(result.payload)["errorType"] in ("Runtime.ExitError", "Runtime.InvalidEntrypoint")

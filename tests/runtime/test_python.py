@@ -20,7 +20,8 @@ PYTHONS = sorted(name for name in languages.available() if name.startswith("pyth
 def test_every_python_found_runs_a_handler(node: Node, runtime: str) -> None:
     # One bootstrap serves all versions; boto3 is there as on AWS, and its module lies where AWS has it.
     spec = node.function(
-        "import sys, boto3\ndef handler(event, context): return [event, sys.version_info[:2], boto3.__file__]", runtime=runtime
+        "import sys, boto3\ndef handler(event, context): return [event, sys.version_info[:2], boto3.__file__]",
+        runtime=runtime,
     )
     event, version, file = node.value(spec, {"a": 1})
     assert event == {"a": 1}
@@ -95,7 +96,9 @@ def test_environment_variables(node: Node) -> None:
 
 def test_a_package_may_bring_its_own_sdk(node: Node) -> None:
     # A top-level module that the fork server has preloaded must come from the package instead.
-    spec = node.function({"app.py": "import boto3\ndef handler(e, c): return boto3.MARK", "boto3/__init__.py": "MARK = 'mine'"})
+    spec = node.function(
+        {"app.py": "import boto3\ndef handler(e, c): return boto3.MARK", "boto3/__init__.py": "MARK = 'mine'"}
+    )
     assert node.value(spec) == "mine"
 
 
@@ -115,7 +118,9 @@ def test_an_exception_becomes_the_error_document_and_a_log_event(node: Node) -> 
     assert result.function_error == "Unhandled"
     assert (document["errorType"], document["errorMessage"]) == ("ValueError", "no good")
     assert document["requestId"]
-    assert document["stackTrace"] == ['  File "/var/task/app.py", line 2, in handler\n    raise ValueError(\'no good\')\n']
+    assert document["stackTrace"] == [
+        "  File \"/var/task/app.py\", line 2, in handler\n    raise ValueError('no good')\n"
+    ]
     (line,) = [line for line in node.logged(spec, "[ERROR]") if "[ERROR]" in line]
     assert line.startswith("[ERROR] ValueError: no good\nTraceback (most recent call last):\n")
     # The environment survives a failed event.
@@ -125,12 +130,22 @@ def test_an_exception_becomes_the_error_document_and_a_log_event(node: Node) -> 
 @pytest.mark.parametrize(
     ("files", "handler", "kind", "text"),
     [
-        ({"app.py": "import nowhere"}, "app.handler", "Runtime.ImportModuleError", "Unable to import module 'app': No module named 'nowhere'"),
+        (
+            {"app.py": "import nowhere"},
+            "app.handler",
+            "Runtime.ImportModuleError",
+            "Unable to import module 'app': No module named 'nowhere'",
+        ),
         ({"app.py": "x = 1"}, "app.handler", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'app'"),
         ({"app.py": "def f(:"}, "app.handler", "Runtime.UserCodeSyntaxError", "Syntax error in module 'app'"),
         ({"app.py": ""}, "app", "Runtime.MalformedHandlerName", "Bad handler 'app': not enough values to unpack"),
         ({"app.py": "1/0"}, "app.handler", "ZeroDivisionError", "division by zero"),
-        ({"app.py": "import sys; sys.exit(3)"}, "app.handler", "Runtime.ExitError", "Runtime exited with error: exit status 3"),
+        (
+            {"app.py": "import sys; sys.exit(3)"},
+            "app.handler",
+            "Runtime.ExitError",
+            "Runtime exited with error: exit status 3",
+        ),
     ],
 )
 def test_a_failing_init(node: Node, files: dict[str, str | bytes], handler: str, kind: str, text: str) -> None:
@@ -146,12 +161,24 @@ def test_a_failing_init(node: Node, files: dict[str, str | bytes], handler: str,
 @pytest.mark.parametrize(
     ("body", "kind", "text"),
     [
-        ("return {1, 2}", "Runtime.MarshalError", "Unable to marshal response: Object of type set is not JSON serializable"),
+        (
+            "return {1, 2}",
+            "Runtime.MarshalError",
+            "Unable to marshal response: Object of type set is not JSON serializable",
+        ),
         ("raise SystemExit(0)", "Runtime.ExitError", "Runtime exited without providing a reason"),
         ("import os; os._exit(7)", "Runtime.ExitError", "Runtime exited with error: exit status 7"),
         ("import os; os.kill(os.getpid(), 9)", "Runtime.ExitError", "Runtime exited with error: signal: killed"),
-        ("import ctypes; ctypes.string_at(0)", "Runtime.ExitError", "Runtime exited with error: signal: segmentation fault"),
-        ("return 'x' * 7_000_000", "Function.ResponseSizeTooLarge", "Response payload size exceeded maximum allowed payload size (6291556 bytes)."),
+        (
+            "import ctypes; ctypes.string_at(0)",
+            "Runtime.ExitError",
+            "Runtime exited with error: signal: segmentation fault",
+        ),
+        (
+            "return 'x' * 7_000_000",
+            "Function.ResponseSizeTooLarge",
+            "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+        ),
     ],
 )
 def test_a_failing_event(node: Node, body: str, kind: str, text: str) -> None:
@@ -189,14 +216,20 @@ def test_json_log_format(node: Node) -> None:
     spec = node.function("import logging\ndef handler(e, c): logging.warning('hm')", log_format="JSON")
     node.invoke(spec)
     lines = [json.loads(line) for line in node.logged(spec, "platform.report")]
-    assert [line.get("type", line.get("level")) for line in lines][:3] == ["platform.initStart", "platform.initRuntimeDone", "platform.initReport"]
+    assert [line.get("type", line.get("level")) for line in lines][:3] == [
+        "platform.initStart",
+        "platform.initRuntimeDone",
+        "platform.initReport",
+    ]
     (warning,) = [line for line in lines if line.get("level")]
     assert (warning["level"], warning["message"]) == ("WARNING", "hm")
     assert lines[-1]["record"]["metrics"]["memorySizeMB"] == 128
 
 
 def test_interpreter_options_that_a_fork_cannot_honour_start_a_fresh_one(node: Node) -> None:
-    spec = node.function("import sys\ndef handler(e, c): return sys.flags.optimize", environment={"PYTHONOPTIMIZE": "2"})
+    spec = node.function(
+        "import sys\ndef handler(e, c): return sys.flags.optimize", environment={"PYTHONOPTIMIZE": "2"}
+    )
     assert node.value(spec) == 2
 
 

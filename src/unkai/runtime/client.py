@@ -91,7 +91,9 @@ class RuntimeClient:
         """One call about a function; hands its code over where the keeper lacks it, and asks again."""
         for _ in range(2):
             connection = await self._connected() if stream is None else stream.connection
-            answer = await connection.call(lambda call, connection=connection: make(call, connection.number_of(spec)), stream)
+            answer = await connection.call(
+                lambda call, connection=connection: make(call, connection.number_of(spec)), stream
+            )
             if not isinstance(answer, frames.Refused):
                 return answer
             if answer.kind != "need_code":
@@ -185,7 +187,12 @@ class _Connection(asyncio.Protocol):
 
     def number_of(self, spec: FunctionSpec) -> int:
         """The function's number on this connection; sent along the first time, and when its credentials are new."""
-        key = (spec.arn, spec.version, spec.revision, f"{spec.credentials.access_key_id}:{spec.reserved_concurrency}:{spec.unreserved_concurrency}")
+        key = (
+            spec.arn,
+            spec.version,
+            spec.revision,
+            f"{spec.credentials.access_key_id}:{spec.reserved_concurrency}:{spec.unreserved_concurrency}",
+        )
         number = self._numbers.get(key)
         if number is None:
             if len(self._numbers) >= _SPECS_MAX:

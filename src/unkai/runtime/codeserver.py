@@ -5,6 +5,7 @@ A thread of its own: unpacking is long work, and asyncio has no call that receiv
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -70,10 +71,8 @@ def _take(connection: socket.socket, store: CodeStore) -> None:
     finally:
         for file in files:
             file.close()
-    try:
+    with contextlib.suppress(OSError):
         connection.send(answer or b"ok")
-    except OSError:
-        pass
 
 
 def upload(settings_socket: str, code: tuple[api.CodeRef, ...]) -> None:
@@ -91,6 +90,8 @@ def upload(settings_socket: str, code: tuple[api.CodeRef, ...]) -> None:
         for fd in fds:
             os.close(fd)
     if answer[:1] in (b"\0", b""):
-        raise api.RuntimeUnavailable(f"the code could not be unpacked: {answer[1:].decode(errors='replace') or 'no answer'}")
+        raise api.RuntimeUnavailable(
+            f"the code could not be unpacked: {answer[1:].decode(errors='replace') or 'no answer'}"
+        )
     if answer != b"ok":
         raise api.InvalidCode(answer.decode(errors="replace"))

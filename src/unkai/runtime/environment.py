@@ -90,7 +90,9 @@ class Environment:
         self._telemetry = Telemetry(self._dial)
         names = {"functionName": self.spec.name, "functionVersion": self.spec.version, "handler": self.spec.handler}
         names["accountId"] = self.spec.account
-        self._extensions = Extensions(names, self._extensions_changed, self._extension_fault, self._extension_registered)
+        self._extensions = Extensions(
+            names, self._extensions_changed, self._extension_fault, self._extension_registered
+        )
         self._registered: asyncio.Future[None] = self._loop.create_future()
         ready: asyncio.Future[Failure | None] = self._loop.create_future()
         self._side = RuntimeSide(self._extensions, self._telemetry, self._subscribed, self._answered, ready)
@@ -174,13 +176,17 @@ class Environment:
     async def _start_runtime(self) -> None:
         launch = self._code.launch
         if self._code.missing:
-            failure = Failure("Runtime.InvalidEntrypoint", loglines.failed("Runtime.InvalidEntrypoint", "", self._code.missing))
+            failure = Failure(
+                "Runtime.InvalidEntrypoint", loglines.failed("Runtime.InvalidEntrypoint", "", self._code.missing)
+            )
             self._side.ready.set_result(failure)
             return
         server = await self._host.fork_server(launch.minor, self._code.package) if launch.minor else messages.EXEC
         wrapper = self.spec.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
         argv = [wrapper, *launch.argv] if wrapper else list(launch.argv)
-        await self._start_process(RUNTIME, server, {"argv": argv, "env": self._variables, "cwd": "/var/task"}, "function")
+        await self._start_process(
+            RUNTIME, server, {"argv": argv, "env": self._variables, "cwd": "/var/task"}, "function"
+        )
 
     async def _start_process(self, process: int, server: int, config: dict[str, Any], kind: str) -> None:
         output = Output(lambda text: self._logged(text, kind))
@@ -193,7 +199,9 @@ class Environment:
 
     # --- Invoke
 
-    async def run(self, invocation: Invocation, target: StreamTarget | None, init_failure: Failure | None, cold: bool) -> tuple[Result, bool]:
+    async def run(
+        self, invocation: Invocation, target: StreamTarget | None, init_failure: Failure | None, cold: bool
+    ) -> tuple[Result, bool]:
         """Work on one event. Gives the result, and whether the environment can take another."""
         self._tail = tail = loglines.Tail()
         timeout_s = float(self.spec.timeout_s)
@@ -269,7 +277,10 @@ class Environment:
             init_duration_ms=init_ms,
             log_stream=self.log_stream,
         )
-        done: dict[str, Any] = {"requestId": request_id, "status": "failure" if failure and not failure.fatal else status}
+        done: dict[str, Any] = {
+            "requestId": request_id,
+            "status": "failure" if failure and not failure.fatal else status,
+        }
         done["metrics"] = {"durationMs": round(duration_ms, 3), "producedBytes": work.produced_bytes}
         self._platform("platform.runtimeDone", done | loglines.tracing_of(trace))
         self._platform("platform.report", loglines.report_record(request_id, report, trace))

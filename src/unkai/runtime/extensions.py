@@ -106,9 +106,13 @@ class Extensions:
         if not name or not all(event in _EVENTS for event in events):
             request.respond(400, error("InvalidEventType", "Lambda-Extension-Name and known events are required"), ())
         elif "SHUTDOWN" in events and not external:
-            request.respond(400, error("ShutdownEventNotSupportedForInternalExtension", "SHUTDOWN is for external extensions"), ())
+            request.respond(
+                400, error("ShutdownEventNotSupportedForInternalExtension", "SHUTDOWN is for external extensions"), ()
+            )
         elif taken or self.closed or len(self.by_id) >= EXTENSIONS_MAX:
-            request.respond(403, error("Extension.AlreadyRegistered" if taken else "Extension.RegistrationClosed", name[:128]), ())
+            request.respond(
+                403, error("Extension.AlreadyRegistered" if taken else "Extension.RegistrationClosed", name[:128]), ()
+            )
         else:
             extension = Extension(new_request_id(), name, events, external)
             self.by_id[extension.id] = extension
@@ -124,7 +128,9 @@ class Extensions:
         """The extension that a request names; answers 403 itself where it names none."""
         found = self.by_id.get(request.headers.get("lambda-extension-identifier", ""))
         if found is None or found.failed:
-            request.respond(403, error("Extension.UnknownExtensionIdentifier", "unknown Lambda-Extension-Identifier"), ())
+            request.respond(
+                403, error("Extension.UnknownExtensionIdentifier", "unknown Lambda-Extension-Identifier"), ()
+            )
             return None
         return found
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from unkai.runtime.api import FunctionSpec, Invocation, LogBatch, Result, Stats
+# msgspec reads these annotations at run time.
+from unkai.runtime.api import FunctionSpec, Invocation, LogBatch, Result, Stats  # noqa: TC001
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -153,7 +153,9 @@ class Connection(asyncio.Protocol):
     def _respond(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> bool:
         if self._transport is None or self._transport.is_closing():
             return False
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"]
+        length = len(body)
+        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}\r\n"]
+        lines += [f"Content-Type: application/json\r\nContent-Length: {length}\r\n"]
         lines += [f"{name}: {value}\r\n" for name, value in headers]
         head = "".join(lines) + ("Connection: close\r\n\r\n" if self._last else "\r\n")
         self._transport.write(head.encode("latin-1", "replace") + body)

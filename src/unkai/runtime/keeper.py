@@ -157,9 +157,14 @@ class Keeper:
         if task is None or (spec.layers and opt is None):
             raise Refusal("need_code", "")
         if self.code.size(task_key) + (self.code.size(opt_key) if opt else 0) > UNZIPPED_SIZE_BYTES_MAX:
-            raise Refusal("invalid_code", f"Function code combined with layers exceeds the maximum allowed size of {UNZIPPED_SIZE_BYTES_MAX} bytes.")
+            raise Refusal(
+                "invalid_code",
+                f"Function code combined with layers exceeds the maximum allowed size of {UNZIPPED_SIZE_BYTES_MAX} bytes.",
+            )
         language, interpreter = found
-        package = Package(task, opt, {**spec.environment, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb)}, spec.handler)
+        package = Package(
+            task, opt, {**spec.environment, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb)}, spec.handler
+        )
         launch = language.launch(spec.runtime, interpreter, package)
         missing = ""
         if language.name == "provided" and not any((root / "bootstrap").exists() for root in (task, opt) if root):

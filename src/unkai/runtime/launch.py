@@ -66,7 +66,7 @@ class RuntimeProcess:
         for stale in (self.settings.socket_path, self.settings.code_socket_path):
             stale.unlink(missing_ok=True)
         command = [sys.executable, "-m", "unkai.runtime.launch", str(path)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: ASYNC220 -- a fork
         deadline = clock.monotonic_s() + _START_TIMEOUT_S
         while not self.settings.socket_path.exists():
             if self._process.poll() is not None:
@@ -136,7 +136,7 @@ def _fork_guard(settings: Settings, lock: int) -> None:
         return
     from unkai.runtime.sandbox import cgroups
 
-    read, write = os.pipe2(os.O_CLOEXEC)  # nobody writes; the spawner's death closes it
+    read, _ = os.pipe2(os.O_CLOEXEC)  # nobody writes to the other end; the spawner's death closes it
     if os.fork():
         os.close(read)
         os.close(lock)
@@ -220,7 +220,9 @@ def _run_spawner(settings: Settings, channel: socket.socket) -> None:
     if os.geteuid() != 0:
         levels.enter_user_namespace()
         settings = replace(settings, uid_base=0)
-    boot_files = [boot_folder / name for name in ("forkserver.py", "python_bootstrap.py", "nodejs_bootstrap.mjs", "enter.py")]
+    boot_files = [
+        boot_folder / name for name in ("forkserver.py", "python_bootstrap.py", "nodejs_bootstrap.mjs", "enter.py")
+    ]
     mounts.build_view(settings.view, prefixes, modules, boot_files)
     spawner.Spawner(settings, channel, groups, images, dict(python.interpreters())).run()
 

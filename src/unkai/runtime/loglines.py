@@ -47,7 +47,9 @@ def text_of(kind: str, record: dict[str, Any]) -> str:
         case "platform.report":
             return _report_text(record)
         case "platform.extension":
-            return f"EXTENSION\tName: {record['name']}\tState: {record['state']}\tEvents: [{', '.join(record['events'])}]"
+            return (
+                f"EXTENSION\tName: {record['name']}\tState: {record['state']}\tEvents: [{', '.join(record['events'])}]"
+            )
         case "platform.telemetrySubscription":
             types = ", ".join(name.capitalize() for name in record["types"])
             return f"TELEMETRY\tName: {record['name']}\tState: {record['state']}\tTypes: [{types}]"

@@ -88,7 +88,14 @@ class Pool:
             victim.draining = True
         self._last += 1
         born = _Environment(
-            self._last, demand.account, demand.arn, demand.version, demand.revision, demand.expires_ms, "starting", False
+            self._last,
+            demand.account,
+            demand.arn,
+            demand.version,
+            demand.revision,
+            demand.expires_ms,
+            "starting",
+            False,
         )
         self._environments[born.number] = born
         self._count(born, demand.reserved is not None, +1)
@@ -186,7 +193,9 @@ class Pool:
         return None
 
     def _oldest_idle(self, without: set[int]) -> _Environment | None:
-        candidates = [self._environments[number] for numbers in self._idle.values() for number in numbers if number not in without]
+        candidates = [
+            self._environments[number] for numbers in self._idle.values() for number in numbers if number not in without
+        ]
         return min(candidates, key=lambda environment: environment.idle_since_ms, default=None)
 
     def _leave_idle(self, environment: _Environment) -> None:

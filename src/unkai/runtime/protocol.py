@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. Hostile input: t
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import json
@@ -19,6 +18,7 @@ from unkai.runtime.extensions import Extensions, error
 from unkai.runtime.loglines import response_too_large
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
 
     from unkai.runtime.httpd import Body, Request
@@ -146,7 +146,11 @@ class RuntimeSide:
             self._next(request)
         elif request.method == "POST" and path == PREFIX + "init/error":
             self._init_error(request)
-        elif request.method == "POST" and path.startswith(PREFIX + "invocation/") and path.endswith(("/response", "/error")):
+        elif (
+            request.method == "POST"
+            and path.startswith(PREFIX + "invocation/")
+            and path.endswith(("/response", "/error"))
+        ):
             self._answer(request)
         else:
             request.respond(404, error("NotFound", "no such path"), ())
@@ -259,7 +263,9 @@ class _StreamedBody:
 
     def cut(self) -> None:
         """The runtime broke off; the end of its process, or the timeout, decides what the caller hears."""
-        self.work.failure = Failure("Runtime.TruncatedResponse", error("Runtime.TruncatedResponse", "the response broke off"), fatal=False)
+        self.work.failure = Failure(
+            "Runtime.TruncatedResponse", error("Runtime.TruncatedResponse", "the response broke off"), fatal=False
+        )
         self.work.answered = True
         self.side.check_done()
 

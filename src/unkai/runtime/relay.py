@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
 
 _CONNECTIONS_MAX = 256
 
@@ -42,6 +45,7 @@ class _Side(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.other: _Side | None = None
         self._ended = False
+        self._early: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -51,7 +55,6 @@ class _Side(asyncio.Protocol):
             return
         self._pairs.add(self)
         if self._target is not None:
-            transport.pause_reading()
             self._task = asyncio.get_running_loop().create_task(self._connect(*self._target))
 
     async def _connect(self, host: str, port: int) -> None:
@@ -65,11 +68,20 @@ class _Side(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             other.end()
             return
+        other.data_from(self._early)
+        self._early = []
         self._transport.resume_reading()
+
+    def data_from(self, early: list[bytes]) -> None:
+        if self._transport is not None:
+            self._transport.writelines(early)
 
     def data_received(self, data: bytes) -> None:
         if self.other is not None and self.other._transport is not None:
             self.other._transport.write(data)
+        elif self._transport is not None:  # not connected yet: one buffer is kept, and no more is read
+            self._early.append(data)
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         self._ended = True

@@ -175,7 +175,9 @@ def _dropped(subscription: Subscription) -> bytes:
     reason = "Consumer seems to have fallen behind as it has not acknowledged receipt of logs."
     record = {"reason": reason, "droppedRecords": subscription.dropped, "droppedBytes": subscription.dropped_bytes}
     subscription.dropped = subscription.dropped_bytes = 0
-    return json.dumps({"time": clock.iso8601(clock.RealClock().real_ms()), "type": "platform.logsDropped", "record": record}).encode()
+    return json.dumps(
+        {"time": clock.iso8601(clock.RealClock().real_ms()), "type": "platform.logsDropped", "record": record}
+    ).encode()
 
 
 def _parse(body: Any, name: str) -> Subscription:
@@ -203,5 +205,5 @@ def _parse(body: Any, name: str) -> Subscription:
         if not isinstance(value, int) or not low <= value <= high:
             raise ValueError(f"buffering.{key} must be between {low} and {high}")
         values.append(value)
-    return Subscription(name, types, protocol, port, path, *values)
-
+    max_items, max_bytes, timeout_ms = values
+    return Subscription(name, types, protocol, port, path, max_items, max_bytes, timeout_ms)

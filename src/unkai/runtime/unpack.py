@@ -106,7 +106,10 @@ def _remove(folder: Path) -> None:
 
 def _verify(archive: IO[bytes], digest: str) -> None:
     archive.seek(0)
-    if hashlib.file_digest(archive, "sha256").hexdigest() != digest:
+    state = hashlib.sha256()
+    while chunk := archive.read(_CHUNK):
+        state.update(chunk)
+    if state.hexdigest() != digest:
         raise InvalidCode("The code archive does not have the digest that it was stored with.")
     archive.seek(0)
 
@@ -134,8 +137,17 @@ def _extract(archive: IO[bytes], into: Path, size_before: int) -> int:
                     total = _write(opened, entry, into / name, mode, total)
             for name, entry in links:
                 _make_link(opened, entry, into, name)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, UnicodeError, LookupError, OSError) as error:
-        # NotImplementedError: an unknown compression; RuntimeError: an encrypted entry; OSError: a file where a folder is asked for
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeError,
+        LookupError,
+        OSError,
+    ) as error:
+        # zipfile tells of broken archives in many ways; OSError: a file stands where a folder is asked for
         raise InvalidCode(f"Could not unzip uploaded file: {type(error).__name__}.") from error
     return total
 

@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import struct
+from typing import Any
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -122,7 +123,7 @@ def join_cell(init_pidfd: int, cgroup_fds: list[int], stdout_fd: int, config_fd:
     return config_fd
 
 
-def read_config(fd: int) -> dict:  # type: ignore[type-arg]
+def read_config(fd: int) -> dict[str, Any]:
     """The start's settings (argv, env, cwd), written by the keeper and read only by the process that is meant by them:
     a parent that had read them would hand one function's secrets to the next as freed memory."""
     parts = []
@@ -131,5 +132,5 @@ def read_config(fd: int) -> dict:  # type: ignore[type-arg]
         parts.append(part)
         offset += len(part)
     os.close(fd)
-    config: dict = json.loads(b"".join(parts))  # type: ignore[type-arg]
+    config: dict[str, Any] = json.loads(b"".join(parts))
     return config

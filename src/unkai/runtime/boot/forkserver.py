@@ -2,7 +2,8 @@
 
 `sdk` preloads boto3 with its default session and the models of common clients, so a function's first client costs a
 tenth; `bare` preloads the standard library alone, for packages that bring a module of their own by one of those names. The server
-keeps the spawner's rights, so it runs no code of a function, reads none of its settings (the child does) and obeys only the spawner.
+keeps the spawner's rights, so it runs no code of a function, reads none of its settings (the child does), and obeys the
+spawner alone.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 
 sys.path.insert(0, "/var/runtime")
 
-import enter
+import enter  # type: ignore[import-not-found]
 
 COMMON_CLIENTS = ("dynamodb", "s3", "sqs", "sns")
 _HEAD_SIZE = 16
@@ -26,13 +27,13 @@ _FDS_MAX = 3 + 8
 def preload(kind: str) -> set[str]:
     """Import ahead. Gives the top-level names that a function's own package must not hold."""
     before = {name.partition(".")[0] for name in sys.modules}
-    import python_bootstrap  # noqa: F401
+    import python_bootstrap  # type: ignore[import-not-found]  # noqa: F401
 
     ours = {name.partition(".")[0] for name in sys.modules} - before
     if kind == "sdk":
-        import boto3
-        import boto3.dynamodb.conditions
-        import botocore.config  # noqa: F401
+        import boto3  # type: ignore[import-untyped]
+        import boto3.dynamodb.conditions  # type: ignore[import-untyped]
+        import botocore.config  # type: ignore[import-untyped]  # noqa: F401
 
         boto3.setup_default_session()
         for service in COMMON_CLIENTS:

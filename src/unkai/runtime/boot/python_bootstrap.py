@@ -16,6 +16,7 @@ import sys
 import time
 import traceback
 from decimal import Decimal
+from typing import Any, cast
 
 _API = "/2018-06-01/runtime"
 _NO_BREAK_SPACE = "\u00a0"  # log viewers keep it where they would strip a plain indentation
@@ -25,7 +26,7 @@ _THIS_FILE = os.path.basename(__file__)
 class Fault(Exception):
     """A failure before the handler's own code: AWS's error type and text."""
 
-    def __init__(self, kind: str, message: str, trace: list | None = None) -> None:
+    def __init__(self, kind: str, message: str, trace: list[str] | None = None) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
@@ -39,18 +40,19 @@ class RuntimeApi:
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
         self._address = (host, int(port))
-        self._socket = None
+        self._socket: socket.socket | None = None
         self._rest = b""
 
-    def next(self):
+    def next(self) -> tuple[dict[str, str], bytes]:
         """The next event: its headers (lower-case names) and its body."""
         return self._call(f"GET {_API}/invocation/next HTTP/1.1\r\nHost: r\r\n\r\n".encode())
 
-    def post(self, path: str, body: bytes, headers: str = ""):
-        head = f"POST {_API}/{path} HTTP/1.1\r\nHost: r\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+    def post(self, path: str, body: bytes, headers: str = "") -> tuple[dict[str, str], bytes]:
+        fixed = f"Host: r\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        head = f"POST {_API}/{path} HTTP/1.1\r\n{fixed}{headers}\r\n"
         return self._call(head.encode("latin-1", "replace") + body)
 
-    def _call(self, request: bytes):
+    def _call(self, request: bytes) -> tuple[dict[str, str], bytes]:
         if self._socket is None:
             self._socket = socket.create_connection(self._address)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -74,6 +76,7 @@ class RuntimeApi:
         return headers, body[:size]
 
     def _more(self) -> bytes:
+        assert self._socket is not None
         data = self._socket.recv(262144)
         if not data:
             os._exit(1)  # the platform is gone; nothing can be answered any more
@@ -86,7 +89,7 @@ class RuntimeApi:
 class CognitoIdentity:
     __slots__ = ["cognito_identity_id", "cognito_identity_pool_id"]
 
-    def __init__(self, values=None):
+    def __init__(self, values: dict[str, Any] | None = None) -> None:
         values = values or {}
         self.cognito_identity_id = values.get("cognitoIdentityId")
         self.cognito_identity_pool_id = values.get("cognitoIdentityPoolId")
@@ -95,7 +98,7 @@ class CognitoIdentity:
 class Client:
     __slots__ = ["app_package_name", "app_title", "app_version_code", "app_version_name", "installation_id"]
 
-    def __init__(self, values):
+    def __init__(self, values: dict[str, Any]) -> None:
         for name in self.__slots__:
             setattr(self, name, values.get(name))
 
@@ -103,7 +106,7 @@ class Client:
 class ClientContext:
     __slots__ = ["client", "custom", "env"]
 
-    def __init__(self, values):
+    def __init__(self, values: dict[str, Any]) -> None:
         self.custom = values.get("custom")
         self.env = values.get("env")
         self.client = Client(values["client"]) if values.get("client") else None
@@ -112,7 +115,7 @@ class ClientContext:
 class LambdaContext:
     """https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
 
-    def __init__(self, headers):
+    def __init__(self, headers: dict[str, str]) -> None:
         self.aws_request_id = headers.get("lambda-runtime-aws-request-id", "")
         self.log_group_name = os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME")
         self.log_stream_name = os.environ.get("AWS_LAMBDA_LOG_STREAM_NAME")
@@ -126,17 +129,17 @@ class LambdaContext:
         self.identity = CognitoIdentity(_json_header(headers, "lambda-runtime-cognito-identity", "Cognito Identity"))
         self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms", 0))
 
-    def get_remaining_time_in_millis(self):
+    def get_remaining_time_in_millis(self) -> int:
         return max(self._epoch_deadline_time_in_ms - int(time.time() * 1000), 0)
 
-    def log(self, message):
+    def log(self, message: object) -> None:
         sys.stdout.write(str(message))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"LambdaContext([aws_request_id={self.aws_request_id},function_name={self.function_name}])"
 
 
-def _json_header(headers, name: str, title: str):
+def _json_header(headers: dict[str, str], name: str, title: str) -> Any:
     if not headers.get(name):
         return None
     try:
@@ -148,24 +151,26 @@ def _json_header(headers, name: str, title: str):
 # --- errors and logs
 
 
-def _error_json(message: str, kind: str, trace: list, request_id: str = "") -> bytes:
+def _error_json(message: str, kind: str, trace: list[str], request_id: str = "") -> bytes:
     value = {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _stack(error: BaseException) -> list:
+def _stack(error: BaseException) -> list[str]:
     """The frames of the function's own code: those of this file at the beginning are left out."""
     frames = traceback.extract_tb(error.__traceback__)
     at = 0
-    while at < len(frames) and (os.path.basename(frames[at].filename) == _THIS_FILE or "importlib" in frames[at].filename):
+    while at < len(frames) and (
+        os.path.basename(frames[at].filename) == _THIS_FILE or "importlib" in frames[at].filename
+    ):
         at += 1
     return traceback.format_list(frames[at:] if at < len(frames) else frames)
 
 
-def _log_error(message: str, kind: str, trace: list) -> None:
+def _log_error(message: str, kind: str, trace: list[str]) -> None:
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON":
-        line = {"timestamp": _timestamp(time.time()), "level": "ERROR", "errorMessage": message, "errorType": kind}
-        sys.stdout.write(json.dumps({**line, "requestId": _State.request_id, "stackTrace": trace}) + "\n")
+        head = {"timestamp": _timestamp(time.time()), "level": "ERROR", "errorMessage": message, "errorType": kind}
+        sys.stdout.write(json.dumps({**head, "requestId": _State.request_id, "stackTrace": trace}) + "\n")
         return
     lines = [f"[ERROR] {kind}: {message}" if message else f"[ERROR] {kind}"]
     if trace:
@@ -187,7 +192,7 @@ class _State:
 
 
 class _LogHandler(logging.Handler):
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         record.aws_request_id = _State.request_id
         try:
             sys.stdout.write(self.format(record).rstrip("\n").replace("\n", "\r") + "\n")
@@ -198,8 +203,8 @@ class _LogHandler(logging.Handler):
 class _JsonFormatter(logging.Formatter):
     """https://docs.aws.amazon.com/lambda/latest/dg/python-logging.html"""
 
-    def format(self, record):
-        line = {
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
             "timestamp": _timestamp(record.created),
             "level": record.levelname,
             "message": record.getMessage(),
@@ -207,7 +212,9 @@ class _JsonFormatter(logging.Formatter):
             "requestId": _State.request_id,
         }
         standard = logging.LogRecord("", 0, "", 0, "", (), None).__dict__
-        line.update({k: v for k, v in record.__dict__.items() if k not in standard and k not in ("aws_request_id", "message")})
+        line.update(
+            {k: v for k, v in record.__dict__.items() if k not in standard and k not in ("aws_request_id", "message")}
+        )
         if record.exc_info and record.exc_info[0]:
             line["errorType"] = record.exc_info[0].__name__
             line["errorMessage"] = str(record.exc_info[1])
@@ -235,7 +242,7 @@ def _set_up_logging() -> None:
 # --- the handler
 
 
-def load_handler(name: str):
+def load_handler(name: str) -> Any:
     """https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html#naming"""
     module_name, dot, function_name = name.rpartition(".")
     if not dot:
@@ -249,20 +256,22 @@ def load_handler(name: str):
         raise Fault("Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}") from error
     except SyntaxError as error:
         place = f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'
-        raise Fault("Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}", [place]) from error
+        raise Fault(
+            "Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}", [place]
+        ) from error
     try:
         return getattr(module, function_name)
     except AttributeError:
         raise Fault("Runtime.HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'") from None
 
 
-def _default(value):
+def _default(value: object) -> float:
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
-def _invoke(handler, headers, body: bytes) -> bytes:
+def _invoke(handler: Any, headers: dict[str, str], body: bytes) -> bytes:
     context = LambdaContext(headers)
     try:
         event = json.loads(body)
@@ -275,12 +284,12 @@ def _invoke(handler, headers, body: bytes) -> bytes:
         raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from None
 
 
-def serve(api: RuntimeApi, handler) -> None:
+def serve(api: RuntimeApi, handler: Any) -> None:
     while True:
         headers, body = api.next()
         request_id = _State.request_id = headers.get("lambda-runtime-aws-request-id", "")
-        if trace := headers.get("lambda-runtime-trace-id"):
-            os.environ["_X_AMZN_TRACE_ID"] = trace
+        if tracing := headers.get("lambda-runtime-trace-id"):
+            os.environ["_X_AMZN_TRACE_ID"] = tracing
         else:
             os.environ.pop("_X_AMZN_TRACE_ID", None)
         try:
@@ -297,15 +306,15 @@ def serve(api: RuntimeApi, handler) -> None:
         api.post(f"invocation/{request_id}/{path}", answer, extra)
 
 
-def _failed(message: str, kind: str, trace: list, request_id: str):
+def _failed(message: str, kind: str, trace: list[str], request_id: str) -> tuple[bytes, str, str]:
     head = f"Lambda-Runtime-Function-Error-Type: {kind}\r\n"
     return _error_json(message, kind, trace, request_id), "error", head
 
 
 def run() -> int:
     """Load the handler and serve events. The environment and sys.path stand."""
-    sys.stdout.reconfigure(line_buffering=True)
-    sys.stderr.reconfigure(line_buffering=True)
+    for stream in (sys.stdout, sys.stderr):
+        cast("Any", stream).reconfigure(line_buffering=True)
     api = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
     _set_up_logging()
     try:
@@ -329,12 +338,14 @@ def set_path() -> None:
     task = os.environ.get("LAMBDA_TASK_ROOT", "/var/task")
     own = ["/var/runtime"] if os.path.isdir("/var/runtime") else [os.path.dirname(os.path.abspath(__file__))]
     first = [task, f"/opt/python/lib/python{version}/site-packages", "/opt/python"]
-    extra = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in first + own]
+    extra = [
+        entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in first + own
+    ]
     base = [entry for entry in sys.path if entry not in first + own + extra and "site-packages" not in entry]
     sys.path[:] = [first[0], *extra, *first[1:], *own, *base]
 
 
-def start_forked(environment: dict) -> int:
+def start_forked(environment: dict[str, str]) -> int:
     """In a fork server's child: take on the function's environment, which no parent has seen."""
     import gc
 

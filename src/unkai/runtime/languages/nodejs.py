@@ -15,6 +15,7 @@ from unkai.runtime.languages.language import Language, Launch, Package
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_MODULES = "/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task"
 _MAJORS = (18, 20, 22, 24)
 
 
@@ -57,7 +58,7 @@ def _launch(runtime: str, interpreter: str, package: Package) -> Launch:
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime}",
         "PATH": f"{Path(interpreter).parent}:/usr/local/bin:/usr/bin:/bin:/opt/bin",
         "LD_LIBRARY_PATH": "/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
-        "NODE_PATH": f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task",
+        "NODE_PATH": f"/opt/nodejs/node{major}/node_modules:{_MODULES}",
     }
     memory_mb = max(32, int(package.environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")) * 3 // 4)
     argv = (interpreter, f"--max-old-space-size={memory_mb}", "/var/runtime/nodejs_bootstrap.mjs")

@@ -61,7 +61,9 @@ def _launch(runtime: str, interpreter: str, package: Package) -> Launch:
     }
     argv = (interpreter, "-S", "-X", "utf8", "/var/runtime/python_bootstrap.py")
     own = {name for name in package.environment if name.startswith("PYTHON")}
-    fresh = bool(own - _FORKABLE) or "AWS_LAMBDA_EXEC_WRAPPER" in package.environment or "LD_PRELOAD" in package.environment
+    fresh = (
+        bool(own - _FORKABLE) or "AWS_LAMBDA_EXEC_WRAPPER" in package.environment or "LD_PRELOAD" in package.environment
+    )
     return Launch(argv, environment, 0 if fresh else minor)
 
 

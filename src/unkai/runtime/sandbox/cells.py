@@ -153,7 +153,9 @@ def receive(channel: socket.socket, fds_max: int) -> tuple[bytes, list[int]]:
     """One message and its descriptors, close-on-exec. Empty data: the other side is gone."""
     fds = array.array("i")
     try:
-        data, ancillary, _, _ = channel.recvmsg(65536, socket.CMSG_SPACE(fds_max * fds.itemsize), socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, _, _ = channel.recvmsg(
+            65536, socket.CMSG_SPACE(fds_max * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        )
     except ConnectionResetError:
         return b"", []
     for level, kind, content in ancillary:

@@ -89,7 +89,11 @@ class Cgroups:
 
     def measure(self, cell: int) -> tuple[int, int]:
         """Bytes used now, and at the most since the cell began."""
-        names = ("memory.usage_in_bytes", "memory.max_usage_in_bytes") if self.version == 1 else ("memory.current", "memory.peak")
+        names = (
+            ("memory.usage_in_bytes", "memory.max_usage_in_bytes")
+            if self.version == 1
+            else ("memory.current", "memory.peak")
+        )
         try:
             now, peak = (int((self.path("memory", cell) / name).read_text()) for name in names)
         except (FileNotFoundError, ValueError):

@@ -13,7 +13,10 @@ import shutil
 import struct
 import subprocess
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LOOP_CTL_GET_FREE, _LOOP_CONFIGURE = 0x4C82, 0x4C0A
 _LO_FLAGS_AUTOCLEAR = 4
@@ -48,7 +51,17 @@ class Disks:
             path = self.folder / f"template-{size_mb}"
             with path.open("wb") as file:
                 file.truncate(size_mb << 20)
-            command = [_mkfs(), "-q", "-F", "-O", "^has_journal", "-m", "0", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0"]
+            command = [
+                _mkfs(),
+                "-q",
+                "-F",
+                "-O",
+                "^has_journal",
+                "-m",
+                "0",
+                "-E",
+                "lazy_itable_init=1,nodiscard,root_owner=0:0",
+            ]
             subprocess.run([*command, str(path)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             self.templates[size_mb] = _extents(path)
             path.unlink()
@@ -106,7 +119,9 @@ def _attach(image_fd: int) -> tuple[str, int]:
             except FileNotFoundError:
                 os.mknod(device, 0o600 | 0o060000, os.makedev(7, number))
                 loop = os.open(device, os.O_RDWR | os.O_CLOEXEC)
-            info = struct.pack("<5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"unkai", b"", b"", 0, 0)
+            info = struct.pack(
+                "<5Q4I64s64s32s2Q", 0, 0, 0, 0, 0, 0, 0, 0, _LO_FLAGS_AUTOCLEAR, b"unkai", b"", b"", 0, 0
+            )
             try:
                 fcntl.ioctl(loop, _LOOP_CONFIGURE, struct.pack("<II", image_fd, 4096) + info + bytes(64))
             except OSError:

@@ -37,7 +37,9 @@ def detect() -> Level:
     if os.geteuid() != 0:
         reasons.append("not started as root: no uid per function, no disk limits (start `unkai up` with sudo for them)")
     else:
-        reasons += filter(None, (_attempt("namespaces", _try_namespaces), _attempt("cgroups", _try_cgroups), disks.available()))
+        reasons += filter(
+            None, (_attempt("namespaces", _try_namespaces), _attempt("cgroups", _try_cgroups), disks.available())
+        )
     if not reasons:
         return Level("full")
     failed = _attempt("namespaces", _try_namespaces if os.geteuid() == 0 else _try_user_namespace)

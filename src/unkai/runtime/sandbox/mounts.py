@@ -20,16 +20,20 @@ _MNT_DETACH = 2
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 # Program directories of a Linux host. Links among them (/bin -> usr/bin) are kept as links.
-_PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "etc/alternatives", "etc/ld.so.cache", "etc/ld.so.conf",
-             "etc/ld.so.conf.d", "etc/ssl", "etc/pki", "etc/ca-certificates", "etc/localtime", "etc/mime.types", "etc/services",
-             "etc/protocols")  # fmt: skip
+_PROGRAMS = (
+    *("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix"),
+    *("etc/alternatives", "etc/ld.so.cache", "etc/ld.so.conf", "etc/ld.so.conf.d"),
+    *("etc/ssl", "etc/pki", "etc/ca-certificates", "etc/localtime", "etc/mime.types", "etc/services", "etc/protocols"),
+)
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _EMPTY = ("proc", "tmp", "var/task", "opt", "var/runtime", "dev", "etc", "run", "var/tmp")
 USER_NAME = "sbx_user1051"
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
-    if _libc.mount(source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None):
+    if _libc.mount(
+        source.encode(), target.encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None
+    ):
         number = ctypes.get_errno()
         raise OSError(number, f"mount {kind or 'bind'}: {os.strerror(number)}", target)
 

@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unkai.runtime.boot import enter
@@ -22,6 +21,7 @@ from unkai.runtime.sandbox.messages import EXEC, NO_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from unkai.runtime.sandbox.cells import Cell
     from unkai.runtime.settings import Settings
@@ -132,7 +132,7 @@ class Spawner:
         uid = self.settings.uid_base + request.cell % _UID_RANGE if self.settings.uid_base else 0
         if request.cell in self.cells or (uid and any(cell.uid == uid for cell in self.cells.values())):
             raise ValueError("the cell's number or uid is in use")
-        folders = [self._folder(digest) for digest in (request.code, request.layers)]
+        code, layers = self._folder(request.code), self._folder(request.layers)
         cgroup_fds: list[int] = []
         disk, disk_fd = f"size={request.storage_mb}m,mode=1777", -1
         try:
@@ -141,7 +141,7 @@ class Spawner:
                 cgroup_fds = self.cgroups.join_fds(request.cell)
             if self.disks:
                 disk, disk_fd = self.disks.make(request.cell, request.storage_mb)
-            plan = cells.Plan(str(self.settings.view), *folders, disk, disk_fd, uid, self.filter, cgroup_fds)
+            plan = cells.Plan(str(self.settings.view), code, layers, disk, disk_fd, uid, self.filter, cgroup_fds)
             cell, channel = cells.begin(request.cell, plan, self.own_pidfd)
         except BaseException:
             self._clean(request.cell)
@@ -159,7 +159,9 @@ class Spawner:
             listeners = cells.finish(channel)
         except OSError as error:
             self._destroy(cell)
-            self._say(messages.Failed(messages.code_of(messages.Create), cell.number, f"OSError: {error}".encode()[:256]))
+            self._say(
+                messages.Failed(messages.code_of(messages.Create), cell.number, f"OSError: {error}".encode()[:256])
+            )
         else:
             if self.cgroups:
                 listeners.append(self.cgroups.peak_fd(cell.number))
@@ -304,7 +306,9 @@ class Spawner:
             server.ready = True
             self._say(messages.Serving(server.number), fds)
         else:
-            kind, number, process, value = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (0, 4, 8, 12))
+            kind, number, process, value = (
+                int.from_bytes(data[at : at + 4], "little", signed=True) for at in (0, 4, 8, 12)
+            )
             cell = self.cells[number]
             if kind == 0:
                 cell.forked[process] = cells.Forked(server.number, value, fds.pop())
