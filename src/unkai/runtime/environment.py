@@ -21,7 +21,8 @@ from unkai.runtime.httpd import Api, Connection
 from unkai.runtime.output import Output
 from unkai.runtime.protocol import Failure, RuntimeSide, StreamTarget, Work
 from unkai.runtime.relay import Relay
-from unkai.runtime.sandbox import messages
+from unkai.runtime.sandbox import messages, plain
+from unkai.runtime.sandbox.remote import SpawnFailed
 from unkai.runtime.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -181,7 +182,8 @@ class Environment:
             )
             self._side.ready.set_result(failure)
             return
-        server = await self._host.fork_server(launch.minor, self._code.package) if launch.minor else messages.EXEC
+        forked = launch.minor and self._host.settings.level != "none"
+        server = await self._host.fork_server(launch.minor, self._code.package) if forked else messages.EXEC
         wrapper = self.spec.environment.get("AWS_LAMBDA_EXEC_WRAPPER")
         argv = [wrapper, *launch.argv] if wrapper else list(launch.argv)
         await self._start_process(
@@ -192,6 +194,9 @@ class Environment:
         output = Output(lambda text: self._logged(text, kind))
         self._outputs[process] = output
         self._exits[process] = self._loop.create_future()
+        if self._host.settings.level == "none":
+            package = self._code.package
+            config = plain.relocate(config, package.task, package.opt, self._host.settings.sdk_path)
         try:
             await self._host.spawner.start(self._cell, process, server, config, output.write_fd)
         finally:
@@ -338,7 +343,8 @@ class Environment:
             if self._extensions.by_id and self._cell >= 0:
                 await self._shut_down_extensions(reason)
             if self._cell >= 0:
-                await self._host.spawner.destroy(self._cell)
+                with contextlib.suppress(SpawnFailed):  # it may never have come to be
+                    await self._host.spawner.destroy(self._cell)
         finally:
             self._telemetry.end()
             for output in self._outputs.values():

@@ -177,7 +177,7 @@ class Keeper:
 
     async def prepare(self, spec: FunctionSpec) -> None:
         code = self._code_of(spec)
-        if code.launch.minor:
+        if code.launch.minor and self.settings.level != "none":
             await self._forks.get(code.launch.minor, code.package)
 
     async def fork_server(self, minor: int, package: Package) -> int:

@@ -217,14 +217,26 @@ def _run_spawner(settings: Settings, channel: socket.socket) -> None:
         for left in settings.disks_dir.iterdir():
             left.unlink()
         images = disks.Disks(settings.disks_dir)
-    if os.geteuid() != 0:
+    nested = os.geteuid() != 0
+    if nested:
+        # To come back from a cell's namespaces, the spawner must own those that it came from: it moves into new ones itself.
         levels.enter_user_namespace()
+        enter.unshare(enter.NEWPID | enter.NEWNET)
+        inner = os.fork()
+        if inner:
+            os.waitpid(inner, 0)
+            return
+        enter.die_with_parent()
         settings = replace(settings, uid_base=0)
     boot_files = [
         boot_folder / name for name in ("forkserver.py", "python_bootstrap.py", "nodejs_bootstrap.mjs", "enter.py")
     ]
     mounts.build_view(settings.view, prefixes, modules, boot_files)
+    if nested:
+        mounts.mount("proc", "/proc", "proc")
     spawner.Spawner(settings, channel, groups, images, dict(python.interpreters())).run()
+    if nested:
+        os._exit(0)
 
 
 if __name__ == "__main__":

@@ -145,6 +145,7 @@ def _extract(archive: IO[bytes], into: Path, size_before: int) -> int:
         RuntimeError,
         UnicodeError,
         LookupError,
+        ValueError,
         OSError,
     ) as error:
         # zipfile tells of broken archives in many ways; OSError: a file stands where a folder is asked for

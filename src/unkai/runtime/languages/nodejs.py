@@ -24,7 +24,7 @@ def _interpreters() -> Mapping[int, Path]:
     """Node.js by major version: the one on PATH, and nvm's."""
     programs = [Path(found)] if (found := shutil.which("node")) else []
     nvm = Path(os.environ.get("NVM_DIR", "") or Path.home() / ".nvm") / "versions/node"
-    if nvm.is_dir():
+    if os.path.isdir(nvm):
         programs += sorted(nvm.glob("v*/bin/node"), reverse=True)
     result: dict[int, Path] = {}
     for program in programs:

@@ -26,13 +26,13 @@ def interpreters() -> Mapping[int, Path]:
     folders = [Path(entry) for entry in os.environ.get("PATH", "").split(os.pathsep) if entry]
     folders += [Path(folder) for folder in ("/usr/local/bin", "/usr/bin")]
     pyenv = Path(os.environ.get("PYENV_ROOT", "") or Path.home() / ".pyenv") / "versions"
-    if pyenv.is_dir():
+    if os.path.isdir(pyenv):  # False, too, where it may not be looked at
         folders += [version / "bin" for version in sorted(pyenv.iterdir(), reverse=True)]
     found: dict[int, Path] = {}
     for minor in MINORS:
         for folder in folders:
             program = folder / f"python3.{minor}"
-            if minor not in found and os.access(program, os.X_OK) and _is_binary(program):
+            if minor not in found and os.access(program, os.X_OK | os.R_OK) and _is_binary(program):
                 found[minor] = program.resolve()
     return found
 

@@ -15,16 +15,29 @@ import signal
 import socket
 import subprocess
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from unkai.runtime.sandbox import cells, messages
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from unkai.runtime.settings import Settings
 
 _REAP_POLL_S = 0.02
+_BOOT = Path(__file__).parent.parent / "boot"
+
+
+def relocate(config: Mapping[str, Any], task: Path, opt: Path | None, sdk: str) -> dict[str, Any]:
+    """A process's settings with the places of the sandbox replaced by real ones: nothing is mounted at this level."""
+    places = (("/var/task", str(task)), ("/opt", str(opt or task)), ("/var/runtime/", f"{_BOOT}/"), ("/var/runtime", sdk))
+
+    def real(text: str) -> str:
+        return ":".join(next((there + part[len(here) :] for here, there in places if part.startswith(here)), part) for part in text.split(":"))
+
+    environment = {name: real(value) if "/" in value and "://" not in value else value for name, value in config["env"].items()}
+    return {"argv": [real(part) for part in config["argv"]], "env": environment, "cwd": real(config["cwd"])}
 
 
 @dataclass(slots=True)
