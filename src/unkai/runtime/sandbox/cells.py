@@ -130,7 +130,9 @@ def _init(plan: Plan, channel: socket.socket, lifeline: int) -> None:
     send(channel, b"ready", [listener.fileno() for listener in listeners])
     enter.close_all_but({lifeline})
     enter.give_up_rights(plan.uid, plan.filter)
-    enter.hide_from_peers()
+    if plan.uid:
+        # In a user namespace of our own nobody could enter a hidden process's namespaces; there, it has nothing worth reading.
+        enter.hide_from_peers()
     enter.die_with_parent()
     os.read(lifeline, 1)
 

@@ -39,6 +39,7 @@ class Spawner:
     ) -> None:
         self._channel, self._on_exit, self._on_gone = channel, on_exit, on_gone
         self._waiting: dict[tuple[type, int], asyncio.Future[tuple[Any, list[int]]]] = {}
+        self._starting: dict[int, int] = {}
         self._backlog: list[tuple[bytes, list[int]]] = []
         channel.setblocking(False)
         self._loop = asyncio.get_running_loop()
@@ -52,8 +53,10 @@ class Spawner:
         settings = os.memfd_create("settings", os.MFD_CLOEXEC)
         try:
             os.write(settings, json.dumps(config).encode())
+            self._starting[cell] = process
             await self._ask(messages.Start(cell, process, server), cell, [settings, output])
         finally:
+            self._starting.pop(cell, None)
             os.close(settings)
 
     async def measure(self, cell: int) -> messages.Measured:
@@ -131,6 +134,10 @@ class Spawner:
 
     def _hear(self, message: messages.Message, fds: list[int]) -> None:
         if isinstance(message, messages.Exited | messages.ServerExited):
+            if isinstance(message, messages.Exited) and self._starting.get(message.cell) == message.process:
+                begun = self._waiting.pop((messages.Start, message.cell), None)
+                if begun is not None and not begun.done():  # its fork server died over it
+                    begun.set_exception(SpawnFailed("the process ended before it began"))
             self._on_exit(message)
             return
         if isinstance(message, messages.Failed):
