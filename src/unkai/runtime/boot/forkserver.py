@@ -27,8 +27,14 @@ _FDS_MAX = 3 + 8
 def preload(kind: str) -> set[str]:
     """Import ahead. Gives the top-level names that a function's own package must not hold."""
     before = {name.partition(".")[0] for name in sys.modules}
-    import python_bootstrap  # type: ignore[import-not-found]  # noqa: F401
+    import ctypes.util
+    import random
+    import site
 
+    import python_bootstrap  # type: ignore[import-not-found]
+
+    del ctypes.util, random, site, python_bootstrap
+    "localhost".encode("idna")  # every connection asks for this codec, and its tables take 3 ms to load
     ours = {name.partition(".")[0] for name in sys.modules} - before
     if kind == "sdk":
         import boto3  # type: ignore[import-untyped]

@@ -1,7 +1,8 @@
 """A cell: the namespaces, cgroup and disk of one environment, held together by its init.
 
 The init is process 1 of the cell's pid namespace: it adopts orphans, and its death ends everything inside. It dies with the
-spawner (parent death signal and a lifeline pipe). Making a cell takes about 4 ms, so none are made ahead.
+spawner (parent death signal and a lifeline pipe). It is in no cgroup: it runs nothing, must never be frozen, and each move
+between groups waits for a grace period of the kernel (6 ms [m]). Making a cell takes about 4 ms, so none are made ahead.
 """
 
 from __future__ import annotations
@@ -65,7 +66,6 @@ class Plan:
     disk_fd: int
     uid: int
     filter: bytes
-    cgroup_fds: list[int]
 
 
 def fork_in_pid_namespace(own_pidfd: int, target_pidfd: int | None) -> int:
@@ -121,8 +121,6 @@ def _init(plan: Plan, channel: socket.socket, lifeline: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps adopted orphans by itself
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
-    for fd in plan.cgroup_fds:
-        os.write(fd, b"0")
     enter.unshare(enter.NEWNS | enter.NEWNET | enter.NEWIPC | enter.NEWUTS)
     listeners = [_listen(port) for port in (RUNTIME_API_PORT, UNKAI_PORT)]
     socket.sethostname("localhost")

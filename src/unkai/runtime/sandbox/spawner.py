@@ -54,11 +54,14 @@ class Spawner:
     servers: dict[int, Server] = field(default_factory=dict)
     poll: select.epoll = field(default_factory=select.epoll)
     on_ready: dict[int, Callable[[], None]] = field(default_factory=dict)
+    announce: Callable[[], None] = field(default=lambda: None)
 
     # --- the loop
 
     def run(self) -> None:
         """Until the keeper is gone."""
+        if self.cgroups and self.cgroups.version == 1:
+            self.announce = self.cgroups.announce()
         self._watch(self.keeper.fileno(), lambda: None)
         alive = True
         while alive:
@@ -133,22 +136,18 @@ class Spawner:
         if request.cell in self.cells or (uid and any(cell.uid == uid for cell in self.cells.values())):
             raise ValueError("the cell's number or uid is in use")
         code, layers = self._folder(request.code), self._folder(request.layers)
-        cgroup_fds: list[int] = []
         disk, disk_fd = f"size={request.storage_mb}m,mode=1777", -1
         try:
             if self.cgroups:
+                self.announce()
                 self.cgroups.create(request.cell, request.memory_mb)
-                cgroup_fds = self.cgroups.join_fds(request.cell)
             if self.disks:
                 disk, disk_fd = self.disks.make(request.cell, request.storage_mb)
-            plan = cells.Plan(str(self.settings.view), code, layers, disk, disk_fd, uid, self.filter, cgroup_fds)
+            plan = cells.Plan(str(self.settings.view), code, layers, disk, disk_fd, uid, self.filter)
             cell, channel = cells.begin(request.cell, plan, self.own_pidfd)
         except BaseException:
             self._clean(request.cell)
             raise
-        finally:
-            for fd in cgroup_fds:
-                os.close(fd)
         self.cells[request.cell] = cell
         watched = os.dup(cell.init_pidfd)
         self._watch(watched, lambda: self._init_ended(cell, watched))
