@@ -1,6 +1,6 @@
 """What the platform adds to a function's own time: cold and warm. Run as root; prints one line for each figure.
 
-    python tests/bench/bench_runtime.py [--rounds 30]
+python tests/bench/bench_runtime.py [--rounds 30]
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Bench:
         code = CodeRef(str(path), hashlib.sha256(path.read_bytes()).hexdigest())
         arn = f"arn:aws:lambda:us-east-1:000000000000:function:{name}"
         credentials = Credentials("AKIDBENCH", "secret", "token", 2**50)
-        return FunctionSpec(arn, name, "000000000000", "us-east-1", name, "1", runtime, handler, code, credentials, memory_mb=1769)
+        return FunctionSpec(
+            arn, name, "000000000000", "us-east-1", name, "1", runtime, handler, code, credentials, memory_mb=1769
+        )
 
     async def invoke(self, spec: FunctionSpec) -> tuple[float, Any]:
         self.count += 1
@@ -54,7 +56,9 @@ class Bench:
 
 def show(what: str, values: list[float]) -> None:
     values = sorted(values)
-    print(f"{what:44} p50 {statistics.median(values):8.2f}   p95 {values[int(len(values) * 0.95) - 1]:8.2f}   max {values[-1]:8.2f} ms")
+    print(
+        f"{what:44} p50 {statistics.median(values):8.2f}   p95 {values[int(len(values) * 0.95) - 1]:8.2f}   max {values[-1]:8.2f} ms"
+    )
 
 
 async def cold(bench: Bench, rounds: int, source: str, runtime: str, handler: str, what: str) -> None:
@@ -116,7 +120,9 @@ async def main(rounds: int) -> None:
         bench = Bench(Path(folder))
         began = time.perf_counter()
         await bench.process.start()
-        print(f"level {bench.process.settings.level}; start {(time.perf_counter() - began) * 1000:.0f} ms; load {os.getloadavg()[0]:.1f}")
+        print(
+            f"level {bench.process.settings.level}; start {(time.perf_counter() - began) * 1000:.0f} ms; load {os.getloadavg()[0]:.1f}"
+        )
         await cold(bench, rounds, PYTHON, "python3.12", "app.handler", "python cold")
         await cold(bench, rounds, CLIENT, "python3.12", "app.handler", "python cold with boto3")
         await cold(bench, max(3, rounds // 3), NODE, "nodejs20.x", "index.handler", "node cold")

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +14,8 @@ from msgspec.structs import replace
 from unkai.runtime.api import CodeRef, InvalidCode
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.runtime.conftest import Node
 
 # Runs one attempt and tells how it ended: the OSError's name, or what it gave.

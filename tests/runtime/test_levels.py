@@ -27,7 +27,9 @@ def test_detect_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_level_none_runs_plain_processes(tmp_path: Path) -> None:
     # Only ever used when asked for by name: --unsandboxed-functions.
     node = Node(tmp_path)
-    node.process.settings = node.client._settings = replace(node.process.settings, level="none", uid_base=0, keeper_uid=0)
+    node.process.settings = node.client._settings = replace(
+        node.process.settings, level="none", uid_base=0, keeper_uid=0
+    )
     node.start()
     try:
         spec = node.function(SOURCE, runtime="python3.11")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from unkai.kernel import clock, ids
 from unkai.runtime import loglines, variables
 from unkai.runtime.api import INIT_TIMEOUT_S, FunctionSpec, Invocation, LogLine, Report, Result
+from unkai.runtime.egress import Egress
 from unkai.runtime.extensions import Extension, Extensions
 from unkai.runtime.httpd import Api, Connection
 from unkai.runtime.output import Output
@@ -87,6 +88,7 @@ class Environment:
         self._exits: dict[int, asyncio.Future[int]] = {}
         self._servers: list[asyncio.Server] = []
         self._relay: Relay | None = None
+        self._egress: Egress | None = None
         self._peak_fd = -1
         self._telemetry = Telemetry(self._dial)
         names = {"functionName": self.spec.name, "functionVersion": self.spec.version, "handler": self.spec.handler}
@@ -149,16 +151,25 @@ class Environment:
         self._cell = self._host.new_cell(self)
         spec, code = self.spec, self._code
         request = messages.Create(self._cell, spec.memory_mb, spec.storage_mb, code.task_key, code.opt_key)
-        runtime_fd, unkai_fd, *rest = await self._host.spawner.create(request)
+        runtime_fd, unkai_fd, egress_fd, *rest = await self._host.spawner.create(request)
         self._peak_fd = rest[0] if rest else -1
         listener = socket.socket(fileno=runtime_fd)
         self._servers = [await self._loop.create_server(lambda: Connection(self._api), sock=listener)]
         relay = socket.socket(fileno=unkai_fd)
         self._relay = Relay(relay, self._host.settings.unkai_host, self._host.settings.unkai_port)
         await self._relay.start()
+        with socket.socket(fileno=egress_fd) as egress:
+            proxy = await self._open_egress(egress) if spec.network == "full" else ""
         self._variables = variables.function_variables(
-            spec, code.launch.environment, self.log_stream, _address(listener), f"http://{_address(relay)}"
+            spec, code.launch.environment, self.log_stream, _address(listener), f"http://{_address(relay)}", proxy
         )
+
+    async def _open_egress(self, listener: socket.socket) -> str:
+        """The proxy to the outside; its address inside."""
+        self._egress = Egress(self._host.settings.allow_private_network)
+        kept = listener.dup()
+        self._servers.append(await self._loop.create_server(self._egress.accept, sock=kept))
+        return f"http://{_address(kept)}"
 
     async def _start_extensions(self) -> None:
         """External extensions: every executable in /opt/extensions. The runtime waits until all have registered."""
@@ -355,6 +366,8 @@ class Environment:
                 connection.close()
             if self._relay is not None:
                 self._relay.close()
+            if self._egress is not None:
+                self._egress.close()
             if self._peak_fd >= 0:
                 os.close(self._peak_fd)
                 self._peak_fd = -1

@@ -20,15 +20,15 @@ class Relay:
 
     def __init__(self, listener: socket.socket, host: str, port: int) -> None:
         self._listener, self._target = listener, (host, port)
-        self._pairs: set[_Side] = set()
+        self._pairs: set[Side] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, sock=self._listener)
 
-    def _accept(self) -> _Side:
-        return _Side(self._pairs, self._target)
+    def _accept(self) -> Side:
+        return Side(self._pairs, self._target)
 
     def close(self) -> None:
         if self._server is not None:
@@ -37,13 +37,13 @@ class Relay:
             side.end()
 
 
-class _Side(asyncio.Protocol):
+class Side(asyncio.Protocol):
     """One end of a pair; writes into the other, and stops reading while the other is full."""
 
-    def __init__(self, pairs: set[_Side], target: tuple[str, int] | None) -> None:
+    def __init__(self, pairs: set[Side], target: tuple[str, int] | None) -> None:
         self._pairs, self._target = pairs, target
         self._transport: asyncio.Transport | None = None
-        self.other: _Side | None = None
+        self.other: Side | None = None
         self._ended = False
         self._early: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
@@ -58,7 +58,7 @@ class _Side(asyncio.Protocol):
             self._task = asyncio.get_running_loop().create_task(self._connect(*self._target))
 
     async def _connect(self, host: str, port: int) -> None:
-        other = _Side(self._pairs, None)
+        other = Side(self._pairs, None)
         other.other, self.other = self, other
         try:
             await asyncio.get_running_loop().create_connection(lambda: other, host, port)

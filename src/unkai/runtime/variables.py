@@ -19,7 +19,7 @@ _RUNTIME_ONLY = ("AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_L
 
 
 def function_variables(
-    spec: FunctionSpec, language: Mapping[str, str], log_stream: str, runtime_api: str, endpoint: str
+    spec: FunctionSpec, language: Mapping[str, str], log_stream: str, runtime_api: str, endpoint: str, proxy: str
 ) -> dict[str, str]:
     """Defaults, then the language's, then the function's own, then what Lambda reserves."""
     credentials = spec.credentials
@@ -32,6 +32,10 @@ def function_variables(
         "_AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129",
         "_AWS_XRAY_DAEMON_PORT": "2000",
     }
+    if proxy:
+        defaults |= dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), proxy)
+        defaults |= dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1,localhost,169.254.169.254")
+        defaults["NODE_USE_ENV_PROXY"] = "1"  # Node.js 22.21 and 24: fetch goes by the variables, too
     reserved = {
         "_HANDLER": spec.handler,
         "AWS_REGION": spec.region,

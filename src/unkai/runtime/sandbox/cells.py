@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RUNTIME_API_PORT = 9001
 UNKAI_PORT = 4566
+EGRESS_PORT = 9002
 _SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _BACKLOG = 64
 
@@ -100,7 +101,7 @@ def begin(number: int, plan: Plan, own_pidfd: int) -> tuple[Cell, socket.socket]
 
 
 def finish(channel: socket.socket) -> list[int]:
-    """The two listening sockets of a cell that stands. Raises OSError with what went wrong instead."""
+    """The three listening sockets of a cell that stands. Raises OSError with what went wrong instead."""
     data, fds = receive(channel, 4)
     if data != b"ready":
         raise OSError(data.decode(errors="replace") or "the cell's init ended at once")
@@ -122,7 +123,7 @@ def _init(plan: Plan, channel: socket.socket, lifeline: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     enter.unshare(enter.NEWNS | enter.NEWNET | enter.NEWIPC | enter.NEWUTS)
-    listeners = [_listen(port) for port in (RUNTIME_API_PORT, UNKAI_PORT)]
+    listeners = [_listen(port) for port in (RUNTIME_API_PORT, UNKAI_PORT, EGRESS_PORT)]
     socket.sethostname("localhost")
     mounts.dress_cell(plan.view, plan.code, plan.layers, plan.disk)
     send(channel, b"ready", [listener.fileno() for listener in listeners])

@@ -19,7 +19,7 @@ EXEC = 0
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Make a cell: namespaces, mounts, cgroup, disk. Answer: Created with two listening sockets and, with cgroups, the open
+    """Make a cell: namespaces, mounts, cgroup, disk. Answer: Created with three listening sockets and, with cgroups, the open
     file of its peak memory; or Failed."""
 
     cell: int

@@ -1,6 +1,6 @@
 """The level without a sandbox, for machines that have none and users who asked for it: plain processes, nothing held back.
 
-It obeys the spawner's messages as far as they mean something here: a cell is a folder with two sockets on free ports of
+It obeys the spawner's messages as far as they mean something here: a cell is a folder with three sockets on free ports of
 loopback, a process is executed. There is no freezing, no limit but the poll of memory, and no fork server.
 """
 
@@ -31,12 +31,22 @@ _BOOT = Path(__file__).parent.parent / "boot"
 
 def relocate(config: Mapping[str, Any], task: Path, opt: Path | None, sdk: str) -> dict[str, Any]:
     """A process's settings with the places of the sandbox replaced by real ones: nothing is mounted at this level."""
-    places = (("/var/task", str(task)), ("/opt", str(opt or task)), ("/var/runtime/", f"{_BOOT}/"), ("/var/runtime", sdk))
+    places = (
+        ("/var/task", str(task)),
+        ("/opt", str(opt or task)),
+        ("/var/runtime/", f"{_BOOT}/"),
+        ("/var/runtime", sdk),
+    )
 
     def real(text: str) -> str:
-        return ":".join(next((there + part[len(here) :] for here, there in places if part.startswith(here)), part) for part in text.split(":"))
+        return ":".join(
+            next((there + part[len(here) :] for here, there in places if part.startswith(here)), part)
+            for part in text.split(":")
+        )
 
-    environment = {name: real(value) if "/" in value and "://" not in value else value for name, value in config["env"].items()}
+    environment = {
+        name: real(value) if "/" in value and "://" not in value else value for name, value in config["env"].items()
+    }
     return {"argv": [real(part) for part in config["argv"]], "env": environment, "cwd": real(config["cwd"])}
 
 
@@ -110,7 +120,7 @@ class PlainSpawner:
         tmp.mkdir(parents=True)
         self.cells[request.cell] = _PlainCell(tmp)
         listeners = []
-        for _ in range(2):
+        for _ in range(3):
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             listener.setblocking(False)
             listener.bind(("127.0.0.1", 0))
