@@ -56,12 +56,13 @@ class Bench:
 
 def show(what: str, values: list[float]) -> None:
     values = sorted(values)
-    print(
-        f"{what:44} p50 {statistics.median(values):8.2f}   p95 {values[int(len(values) * 0.95) - 1]:8.2f}   max {values[-1]:8.2f} ms"
-    )
+    middle, high = statistics.median(values), values[int(len(values) * 0.95) - 1]
+    print(f"{what:44} p50 {middle:8.2f}   p95 {high:8.2f}   max {values[-1]:8.2f} ms")
 
 
-async def cold(bench: Bench, rounds: int, source: str, runtime: str, handler: str, what: str) -> None:
+async def cold(
+    bench: Bench, rounds: int, source: str, runtime: str, handler: str, what: str, rest_s: float = 0.05
+) -> None:
     spec = bench.function(what.replace(" ", "-"), source, runtime, handler)
     await bench.client.prepare(spec)
     to_handler, ready = [], []
@@ -70,7 +71,7 @@ async def cold(bench: Bench, rounds: int, source: str, runtime: str, handler: st
         to_handler.append((top - began) * 1000)
         ready.append((second - began) * 1000)
         await bench.client.drain(spec.arn)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(rest_s)
     show(f"{what}: to the module's first line", to_handler)
     show(f"{what}: to the {'client' if source is CLIENT else 'handler'}", ready)
 
@@ -120,12 +121,12 @@ async def main(rounds: int) -> None:
         bench = Bench(Path(folder))
         began = time.perf_counter()
         await bench.process.start()
-        print(
-            f"level {bench.process.settings.level}; start {(time.perf_counter() - began) * 1000:.0f} ms; load {os.getloadavg()[0]:.1f}"
-        )
+        started_ms = (time.perf_counter() - began) * 1000
+        print(f"level {bench.process.settings.level}; start {started_ms:.0f} ms; load {os.getloadavg()[0]:.1f}")
         await cold(bench, rounds, PYTHON, "python3.12", "app.handler", "python cold")
         await cold(bench, rounds, CLIENT, "python3.12", "app.handler", "python cold with boto3")
         await cold(bench, max(3, rounds // 3), NODE, "nodejs20.x", "index.handler", "node cold")
+        await cold(bench, 5, PYTHON, "python3.12", "app.handler", "python cold, after rest", rest_s=3.0)
         await at_once(bench, max(3, rounds // 5), 16)
         await frozen(bench, rounds)
         for clients in (1, 4, 16):

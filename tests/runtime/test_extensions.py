@@ -1,5 +1,7 @@
 """Extensions and the Telemetry API: external extensions from a layer, through Init, Invoke and Shutdown."""
 
+# ruff: noqa: E501 -- functions' sources are lines of text
+
 from __future__ import annotations
 
 import asyncio

@@ -1,5 +1,7 @@
 """Node.js, custom runtimes and response streaming: the seam is the Runtime API, not Python."""
 
+# ruff: noqa: E501 -- functions' sources are lines of text
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """Machines that lack parts of the sandbox: what still works there, and that it is said."""
 
+# ruff: noqa: E501 -- functions' sources are lines of text
+
 from __future__ import annotations
 
 import json

@@ -1,5 +1,7 @@
 """Timeouts, memory, concurrency, reuse and rest: what Lambda promises of an execution environment."""
 
+# ruff: noqa: E501, ASYNC110 -- functions' sources are lines of text; other processes are waited for
+
 from __future__ import annotations
 
 import asyncio
@@ -51,7 +53,7 @@ def test_memory_limit_kills(node: Node) -> None:
     assert "Status: error\tError Type: Runtime.OutOfMemory" in result.log_tail.decode()
     # With enough memory the same code runs, and the report says what it took.
     roomy = node.function("def handler(e, c):\n    x = bytearray(300_000_000)\n    return len(x)", memory_mb=512)
-    assert 290 <= node.invoke(roomy).report.memory_used_mb <= 512
+    assert 286 <= node.invoke(roomy).report.memory_used_mb <= 512
 
 
 def test_tmp_is_a_disk_and_not_memory(node: Node) -> None:

@@ -1,5 +1,7 @@
 """The pure parts: messages, frames, the system-call filter's shape, code archives, log lines, output lines."""
 
+# ruff: noqa: E501 -- functions' sources are lines of text
+
 from __future__ import annotations
 
 import asyncio

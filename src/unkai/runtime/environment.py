@@ -21,7 +21,7 @@ from unkai.runtime.extensions import Extension, Extensions
 from unkai.runtime.httpd import Api, Connection
 from unkai.runtime.output import Output
 from unkai.runtime.protocol import Failure, RuntimeSide, StreamTarget, Work
-from unkai.runtime.relay import Relay
+from unkai.runtime.relay import BACKLOG, Relay
 from unkai.runtime.sandbox import messages, plain
 from unkai.runtime.sandbox.remote import SpawnFailed
 from unkai.runtime.telemetry import Telemetry
@@ -79,6 +79,10 @@ class Environment:
         self._freeze_timer: asyncio.TimerHandle | None = None
         self.frozen = False
         self._stopping: asyncio.Task[None] | None = None
+        self._peak_bytes = 0
+        self._oom = False
+        self.broken = False
+        """A process has ended although nobody asked it to: no further event may come here."""
         self._fresh()
 
     def _fresh(self) -> None:
@@ -154,7 +158,7 @@ class Environment:
         runtime_fd, unkai_fd, egress_fd, *rest = await self._host.spawner.create(request)
         self._peak_fd = rest[0] if rest else -1
         listener = socket.socket(fileno=runtime_fd)
-        self._servers = [await self._loop.create_server(lambda: Connection(self._api), sock=listener)]
+        self._servers = [await self._loop.create_server(lambda: Connection(self._api), sock=listener, backlog=BACKLOG)]
         relay = socket.socket(fileno=unkai_fd)
         self._relay = Relay(relay, self._host.settings.unkai_host, self._host.settings.unkai_port)
         await self._relay.start()
@@ -168,7 +172,7 @@ class Environment:
         """The proxy to the outside; its address inside."""
         self._egress = Egress(self._host.settings.allow_private_network)
         kept = listener.dup()
-        self._servers.append(await self._loop.create_server(self._egress.accept, sock=kept))
+        self._servers.append(await self._loop.create_server(self._egress.accept, sock=kept, backlog=BACKLOG))
         return f"http://{_address(kept)}"
 
     async def _start_extensions(self) -> None:
@@ -311,16 +315,12 @@ class Environment:
                 self._peak_bytes = int(os.pread(self._peak_fd, 32, 0))
         return min(self.spec.memory_mb, max(1, math.ceil(self._peak_bytes / _MB)))
 
-    _peak_bytes = 0
-
     def saw_memory(self, used_bytes: int) -> None:
         """A poll's reading, at the level without cgroups: over the limit, the environment is killed as the kernel would."""
         self._peak_bytes = max(self._peak_bytes, used_bytes)
         if used_bytes > self.spec.memory_mb * _MB:
             self._oom = True
             self._host.spawner.signal(self._cell, RUNTIME, hard=True)
-
-    _oom = False
 
     # --- Rest and Shutdown
 
@@ -419,9 +419,6 @@ class Environment:
             self._logged(f"RequestId: {request_id} Error: {text}\n{kind}", "platform")
             work.finish(failure)
         self.broken = True
-
-    broken = False
-    """A process has ended although nobody asked it to: no further event may come here."""
 
     def _extension_fault(self, kind: str, body: bytes) -> None:
         work = self._side.work

@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 
 
 class ForkServers:
-    def __init__(self, spawner: Spawner) -> None:
-        self._spawner = spawner
+    def __init__(self, spawner: Spawner, *, sdk: bool) -> None:
+        self._spawner, self._sdk = spawner, sdk
         self._last = 0
         self._servers: dict[tuple[int, bool], asyncio.Future[tuple[int, frozenset[str]]]] = {}
 
     async def get(self, minor: int, package: Package) -> int:
         """The server to fork from: `sdk`, unless the package brings a module that it has preloaded."""
-        server, preloaded = await self._server(minor, sdk=True)
-        if python.shadows(package, preloaded):
-            server, _ = await self._server(minor, sdk=False)
+        if self._sdk:
+            server, preloaded = await self._server(minor, sdk=True)
+            if not python.shadows(package, preloaded):
+                return server
+        server, _ = await self._server(minor, sdk=False)
         return server
 
     async def _server(self, minor: int, *, sdk: bool) -> tuple[int, frozenset[str]]:

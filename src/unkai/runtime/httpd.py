@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HEAD_SIZE_BYTES_MAX = 64 * 1024
+CONNECTIONS_MAX = 64
+"""For each environment: a runtime needs one or two, an extension as many."""
 _REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
             410: "Gone", 413: "Payload Too Large", 500: "Internal Server Error"}  # fmt: skip
 
@@ -74,6 +76,9 @@ class Connection(asyncio.Protocol):
     # --- asyncio
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self._api.connections) >= CONNECTIONS_MAX:
+            transport.abort()
+            return
         self._transport = transport
         self._api.connections.add(self)
 

@@ -64,7 +64,7 @@ class Keeper:
         self._last_cell = 0
         self._clock = clock.RealClock()
         self.code = CodeStore(settings.code_dir)
-        self._forks = ForkServers(self.spawner)
+        self._forks = ForkServers(self.spawner, sdk=bool(settings.sdk_path))
         self._codes: dict[str, Code] = {}
         self._log_client: Client | None = None
         self._log_backlog: deque[bytes] = deque()

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -60,6 +61,8 @@ class RuntimeProcess:
 
     async def start(self) -> None:
         """Returns once invocations are accepted. Raises RuntimeError with the reason otherwise."""
+        if sys.platform != "linux":
+            raise RuntimeError(f"unkai runs Lambda functions on Linux only; this is {sys.platform}")
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         path = self.settings.state_dir / "settings.json"
         self.settings.write(path)
@@ -94,6 +97,8 @@ def run(settings_path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         enter.prctl(enter.PR_SET_PDEATHSIG, signal.SIGTERM)  # a supervisor that was killed takes its runtime along
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, enter.DESCRIPTORS_MAX), most))
     lock = _take_lock(settings.state_dir)
     _make_folders(settings)
     _fork_guard(settings, lock)

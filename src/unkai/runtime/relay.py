@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import socket
 
 _CONNECTIONS_MAX = 256
+BACKLOG = 1024
+"""Of every socket inside an environment: a full one would cost its processes a second for each retry."""
 
 
 class Relay:
@@ -25,7 +27,7 @@ class Relay:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, sock=self._listener)
+        self._server = await loop.create_server(self._accept, sock=self._listener, backlog=BACKLOG)
 
     def _accept(self) -> Side:
         return Side(self._pairs, self._target)

@@ -20,6 +20,8 @@ NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x00020000, 0x04000000, 0x08000
 PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 22, 24, 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _SECCOMP_MODE_FILTER = 2
+DESCRIPTORS_MAX = 65536
+"""No process of the runtime opens more, so closing up to here closes all."""
 _CAPSET_SYSCALL = {"x86_64": 126, "aarch64": 91}
 _CAP_HEADER = struct.pack("<II", 0x20080522, 0)
 _CAP_LAST_MAX = 63
@@ -62,7 +64,7 @@ def close_all_but(keep: set[int]) -> None:
         if low < fd:  # os.closerange(0, 0) would close everything (CPython passes -1 on as unsigned)
             os.closerange(low, fd)
         low = fd + 1
-    os.closerange(low, 65536)
+    os.closerange(low, DESCRIPTORS_MAX)
 
 
 def drop_bounding_set() -> None:

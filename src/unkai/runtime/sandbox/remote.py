@@ -138,6 +138,10 @@ class Spawner:
                 begun = self._waiting.pop((messages.Start, message.cell), None)
                 if begun is not None and not begun.done():  # its fork server died over it
                     begun.set_exception(SpawnFailed("the process ended before it began"))
+            if isinstance(message, messages.ServerExited):
+                serving = self._waiting.pop((messages.Serve, message.server), None)
+                if serving is not None and not serving.done():
+                    serving.set_exception(SpawnFailed("the fork server ended at once"))
             self._on_exit(message)
             return
         if isinstance(message, messages.Failed):
