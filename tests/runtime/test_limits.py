@@ -129,5 +129,5 @@ def test_what_processes_leave_behind_is_gone_with_the_environment(node: Node) ->
     node.value(spec)
     look = "import os\ndef handler(e, c): return [os.listdir('/tmp'), [p for p in os.listdir('/proc') if p.isdigit()]]"
     files, pids = node.value(node.function(look))
-    assert [name for name in files if name != "lost+found"] == []
+    assert files == []
     assert len(pids) == 2  # init, and the runtime itself

@@ -50,7 +50,7 @@ def handler(event, context):
 """,
         memory_mb=192,
     )
-    invocation = node.invocation(spec, {}, client_context='{"custom": {"k": "v"}, "client": {"app_title": "t"}}')
+    invocation = node.invocation(spec, {}, client_context='{"custom": {"k": "雲海"}, "client": {"app_title": "t"}}')
     got = json.loads(node.run(node.client.invoke(spec, invocation)).payload)
     assert got["name"] == spec.name
     assert got["version"] == "$LATEST"
@@ -60,7 +60,7 @@ def handler(event, context):
     assert got["group"] == f"/aws/lambda/{spec.name}"
     assert "/[$LATEST]" in got["stream"]
     assert 0 < got["left"] <= 10_000
-    assert (got["custom"], got["title"], got["identity"]) == ({"k": "v"}, "t", None)
+    assert (got["custom"], got["title"], got["identity"]) == ({"k": "雲海"}, "t", None)
 
 
 def test_environment_variables(node: Node) -> None:

@@ -41,7 +41,11 @@ def _serve(listener: socket.socket, settings: Settings, store: CodeStore) -> Non
     from unkai.runtime.keeper import allowed_peer
 
     while True:
-        connection, _ = listener.accept()
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # out of descriptors: the caller's patience ends before this loop may
+            _log.exception("a connection could not be accepted")
+            continue
         with connection:
             if allowed_peer(connection, settings):
                 connection.settimeout(60)

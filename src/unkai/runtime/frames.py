@@ -55,12 +55,6 @@ class Subscribe(msgspec.Struct, frozen=True, tag=7, array_like=True):
     """This connection takes the logs."""
 
 
-class Cancel(msgspec.Struct, frozen=True, tag=8, array_like=True):
-    """Nobody waits for this call any more. The function runs on, as on AWS."""
-
-    call: int
-
-
 class Done(msgspec.Struct, frozen=True, tag=20, array_like=True):
     call: int
     result: Result
@@ -93,7 +87,7 @@ class Logs(msgspec.Struct, frozen=True, tag=25, array_like=True):
     batch: LogBatch
 
 
-Request = Define | Invoke | Prepare | Drain | KeepCode | AskStats | Subscribe | Cancel
+Request = Define | Invoke | Prepare | Drain | KeepCode | AskStats | Subscribe
 Answer = Done | StreamBegun | Chunk | Refused | Answered | Logs
 
 _encoder = msgspec.msgpack.Encoder()

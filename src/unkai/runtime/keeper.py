@@ -21,7 +21,7 @@ import uvloop
 
 from unkai.kernel import clock
 from unkai.runtime import codeserver, frames, languages
-from unkai.runtime.api import FunctionSpec, Invocation, LogBatch, Result, Stats
+from unkai.runtime.api import FunctionSpec, Invocation, LogBatch, LogLine, Result, Stats
 from unkai.runtime.environment import Code, Environment
 from unkai.runtime.forkservers import ForkServers
 from unkai.runtime.languages.language import Package
@@ -31,6 +31,8 @@ from unkai.runtime.sandbox.remote import Spawner, SpawnFailed
 from unkai.runtime.unpack import UNZIPPED_SIZE_BYTES_MAX, CodeStore, key_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from unkai.runtime.protocol import StreamTarget
     from unkai.runtime.settings import Settings
 
@@ -38,7 +40,8 @@ _log = logging.getLogger(__name__)
 
 _LOG_FLUSH_S = 0.05
 _LOG_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
-_LOG_BATCH_LINES_MAX = 2000
+_LOG_BATCH_CHARACTERS_MAX = 1024 * 1024
+_SPECS_MAX = 20_000
 _HOUSEKEEPING_S = 1.0
 _MEMORY_POLL_S = 0.1
 _SHUTDOWN_S = 3.0
@@ -250,8 +253,7 @@ class Keeper:
         for environment in self._dirty.values():
             spec, lines, environment.lines = environment.spec, environment.lines, []
             group = spec.log_group or f"/aws/lambda/{spec.name}"
-            for at in range(0, len(lines), _LOG_BATCH_LINES_MAX):
-                some = lines[at : at + _LOG_BATCH_LINES_MAX]
+            for some in _portions(lines):
                 batch = LogBatch(spec.arn, spec.account, spec.region, group, environment.log_stream, some)
                 self._put_log(frames.encode(frames.Logs(batch)), len(some))
         self._dirty.clear()
@@ -346,6 +348,8 @@ class Client(asyncio.Protocol):
         match request:
             case frames.Define(number, spec):
                 self._specs[number] = spec
+                if len(self._specs) > _SPECS_MAX:  # the client forgets earlier, and then gives new numbers
+                    del self._specs[next(iter(self._specs))]
             case frames.Invoke():
                 self._spawn(self._invoke(request))
             case frames.Prepare():
@@ -359,8 +363,6 @@ class Client(asyncio.Protocol):
                 self.write(frames.encode(frames.Answered(call, 0, self._keeper.stats())))
             case frames.Subscribe():
                 self._keeper.subscribe(self)
-            case frames.Cancel():
-                pass
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -394,6 +396,20 @@ class Client(asyncio.Protocol):
             self.write(frames.encode(frames.Refused(request.call, "unavailable", str(error))))
         else:
             self.write(frames.encode(frames.Answered(request.call)))
+
+
+def _portions(lines: list[LogLine]) -> Iterator[list[LogLine]]:
+    """Lines in order, cut so that a batch fits into a frame whatever the lines' lengths."""
+    some: list[LogLine] = []
+    size = 0
+    for line in lines:
+        if some and size + len(line.text) > _LOG_BATCH_CHARACTERS_MAX:
+            yield some
+            some, size = [], 0
+        some.append(line)
+        size += len(line.text)
+    if some:
+        yield some
 
 
 class Target:

@@ -110,8 +110,8 @@ class RuntimeSide:
         ]
         for name, value in (
             ("Lambda-Runtime-Trace-Id", invocation.trace_header),
-            ("Lambda-Runtime-Client-Context", invocation.client_context),
-            ("Lambda-Runtime-Cognito-Identity", invocation.cognito_identity),
+            ("Lambda-Runtime-Client-Context", _ascii_json(invocation.client_context)),
+            ("Lambda-Runtime-Cognito-Identity", _ascii_json(invocation.cognito_identity)),
         ):
             if value and "\r" not in value and "\n" not in value:
                 headers.append((name, value))
@@ -205,6 +205,11 @@ class RuntimeSide:
             work.payload, work.produced_bytes = request.body, len(request.body)
             request.respond(202, _ACCEPTED, ())
         self.check_done()
+
+
+def _ascii_json(text: str) -> str:
+    """JSON for a header: what is not ASCII can only stand inside strings, where an escape means the same."""
+    return text if text.isascii() else "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)
 
 
 def _error_type(request: Request, default: str) -> str:

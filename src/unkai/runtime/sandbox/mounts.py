@@ -148,6 +148,7 @@ def dress_cell(root: str, code: str, layers: str, disk: str) -> None:
             bind(f"{root}/proc/{name}", f"{root}/proc/{name}", flags=NOSUID | NODEV | NOEXEC)
     if disk.startswith("/dev/"):
         mount(disk, f"{root}/tmp", "ext4", NOSUID | NODEV, "noinit_itable,nobarrier,noauto_da_alloc,errors=continue")
+        os.rmdir(f"{root}/tmp/lost+found")  # a fresh /tmp is empty, as on AWS
     else:
         mount("tmp", f"{root}/tmp", "tmpfs", NOSUID | NODEV, disk)
     os.chmod(f"{root}/tmp", 0o1777)

@@ -95,7 +95,7 @@ class Spawner:
         try:
             message = messages.unpack(data)
             self._act(message, fds)
-        except (OSError, ValueError, KeyError) as error:
+        except Exception as error:  # one request that cannot be met must not end every function
             what, number = data[0], int.from_bytes(data[1:5], "little")
             self._say(messages.Failed(what, number, f"{type(error).__name__}: {error}".encode()[:256]))
         finally:
