@@ -101,19 +101,15 @@ def test_defaults(s3: Any, bucket: str) -> None:
 
 
 _WEBSITE = {"IndexDocument": {"Suffix": "index.html"}, "ErrorDocument": {"Key": "e.html"}}
-_REPLICATION = {
-    "Role": "arn:aws:iam::123456789012:role/r",
-    "Rules": [
-        {
-            "ID": "1",
-            "Status": "Enabled",
-            "Priority": 1,
-            "Filter": {"Prefix": ""},
-            "DeleteMarkerReplication": {"Status": "Disabled"},
-            "Destination": {"Bucket": "arn:aws:s3:::b"},
-        }
-    ],
+_RULE = {
+    "ID": "1",
+    "Status": "Enabled",
+    "Priority": 1,
+    "Filter": {"Prefix": ""},
+    "DeleteMarkerReplication": {"Status": "Disabled"},
+    "Destination": {"Bucket": "arn:aws:s3:::b"},
 }
+_REPLICATION = {"Role": "arn:aws:iam::123456789012:role/r", "Rules": [_RULE]}
 
 
 # What is put is given back as it was, and is gone after it was deleted.
