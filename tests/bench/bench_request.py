@@ -42,7 +42,7 @@ def signed(operation: str, body: dict[str, object]) -> HttpRequest:
 async def main(profile: bool) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         engine = open_lmdb(Path(folder), programs(SECRET))
-        platform = make_platform(engine, RealClock(), SECRET)
+        platform = make_platform(engine, RealClock(), SECRET, Path(folder) / "blobs")
         await bootstrap(platform, ROOT)
 
         async def advance(ms: int) -> int:
