@@ -11,7 +11,7 @@ from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
 from unkai.layers.blobs import FileBlobs
 from unkai.services import iam, s3, sqs
-from unkai.services.iam import identity
+from unkai.services.iam import identity as iam_identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 SERVICES: tuple[Service, ...] = (*iam.SERVICES, s3.SERVICE, sqs.SERVICE)
 
-IDENTITY = Identity(identity.generation_key, identity.credential, identity.principal_policies)
+IDENTITY = Identity(iam_identity.generation_key, iam_identity.credential, iam_identity.principal_policies)
 
 
 def programs(secret: bytes) -> dict[str, Program]:
@@ -36,9 +36,9 @@ def programs(secret: bytes) -> dict[str, Program]:
     return programs_of(SERVICES, secret)
 
 
-def make_platform(engine: Engine, clock: Clock, secret: bytes, blobs: Path) -> Platform:
+def make_platform(engine: Engine, clock: Clock, secret: bytes, blobs: Path, identity: Identity = IDENTITY) -> Platform:
     """`blobs` is the folder for large values; `Blobs.recover` makes it."""
-    return Platform(SERVICES, engine, clock, secret, Authorizer(IDENTITY), FileBlobs(blobs, engine.snapshot))
+    return Platform(SERVICES, engine, clock, secret, Authorizer(identity), FileBlobs(blobs, engine.snapshot))
 
 
 async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:
@@ -49,7 +49,7 @@ async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:
         "access_key_id": credentials.access_key_id,
         "secret": credentials.secret_access_key,
     }
-    await run(platform.engine, run_of("iam.bootstrap", identity.bootstrap, ctx, inp))
+    await run(platform.engine, run_of("iam.bootstrap", iam_identity.bootstrap, ctx, inp))
 
 
 def make_lanes(platform: Platform) -> list[Lane]:

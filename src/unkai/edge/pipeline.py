@@ -22,7 +22,9 @@ from unkai.kernel.errors import AwsError, internal_failure, not_implemented
 from unkai.kernel.http import HttpResponse
 from unkai.kernel.ids import new_request_id
 from unkai.model.load import load_service
+from unkai.wire.bindings import streams_input
 from unkai.wire.codec import codec_for
+from unkai.wire.compression import inflate, is_compressed
 from unkai.wire.validate import validate
 
 if TYPE_CHECKING:
@@ -148,17 +150,20 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     addressed = _addressed(request, model)
     if request.method == "OPTIONS" and (answer := await _preflight(door, addressed, model)) is not None:
         return answer
-    body = await _small_body(request, codec, model)
-    operation = target.operation = codec.operation_of(model, addressed, body if isinstance(body, bytes) else b"")
-    record.operation = operation.name
-    if not isinstance(body, bytes) and not _streams(operation):
+    body = request.body
+    if not codec.protocol.startswith("rest-"):  # where the body names the operation, it is needed first
         body = await request.read(BODY_SIZE_BYTES_MAX)
+    plain = inflate(body, BODY_SIZE_BYTES_MAX) if isinstance(body, bytes) and is_compressed(model, request) else body
+    operation = target.operation = codec.operation_of(model, addressed, plain if isinstance(plain, bytes) else b"")
+    record.operation = operation.name
+    if not isinstance(body, bytes) and not streams_input(operation):
+        body = plain = await request.read(BODY_SIZE_BYTES_MAX)
 
     # No wait for the outside from here to the handler: the snapshot is open.
     snapshot = platform.engine.snapshot()
     try:
         caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name)
-        covered = covered_body(claim, request, body, secret)
+        covered = covered_body(claim, request, plain, secret)
         if covered.headers is not request.headers:
             addressed = replace(addressed, headers=covered.headers)
         inp = codec.decode(operation, addressed, covered.body)
@@ -189,25 +194,6 @@ def _addressed(request: HttpRequest, model: ServiceModel) -> HttpRequest:
     return request if bucket is None else replace(request, path=f"/{bucket}{request.path}")
 
 
-async def _small_body(request: HttpRequest, codec: Codec, model: ServiceModel) -> Any:
-    """The body where it is needed to know the operation (all but REST), otherwise as it came."""
-    if isinstance(request.body, bytes) or codec.protocol.startswith("rest-"):
-        return request.body
-    return await request.read(BODY_SIZE_BYTES_MAX)
-
-
-def _streams(operation: Operation) -> bool:
-    """Whether the operation's payload is a streaming blob."""
-    if operation.input is None:
-        return False
-    payload = operation.input.traits.get("payload")
-    if not payload:
-        return False
-    member = operation.input.members[payload]
-    return bool(member.traits.get("streaming") or member.shape.traits.get("streaming"))
-
-
-# What IAM says of a session token, in the words of the service that was called.
 _TOKEN_REFUSALS = {"ExpiredToken": auth_errors.expired_token, "InvalidToken": auth_errors.invalid_token}
 
 

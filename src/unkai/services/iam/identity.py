@@ -196,7 +196,8 @@ async def _of_entity(
 async def bootstrap(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     """Make the account, root's access key and the node's sealing key. Run at every start; what is there stays.
 
-    A given key replaces root's other one only where its id is new, and its secret is updated where it differs.
+    What the operator starts the node with counts: a key that is new replaces root's others, and one that was deleted or made
+    inactive works again.
     """
     account, access_key_id, secret = inp["account"], inp["access_key_id"], inp["secret"]
     if await tx.get(keys.seal()) is None:
@@ -207,7 +208,8 @@ async def bootstrap(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     current = rows.decode_key(found) if found is not None else None
     if current is not None and (current.account != account or current.user):
         raise AwsError("EntityAlreadyExists", "The access key id belongs to another principal.", status=409)
-    if value is not None and current is not None and current.secret == secret:
+    is_same = current is not None and current.secret == secret and current.active
+    if is_same and access_key_id in row.root_keys:
         return {}
 
     created_ms = current.created_ms if current is not None else ctx.now_ms
