@@ -147,6 +147,15 @@ def test_checksums(s3: Any, bucket: str, name: str, algorithm: str, kind: str) -
     assert (head[f"Checksum{algorithm}"], head["ChecksumType"]) == (expected, kind)
 
 
+# Without an algorithm S3 makes a CRC64NVME of the whole, whatever the client sends with its parts; their sums need not be listed.
+def test_default_checksum(s3: Any, bucket: str, name: str) -> None:
+    upload_id, done = upload(s3, bucket, name, [PARTS[0], b"end"])
+    out = complete(s3, bucket, name, upload_id, [{"PartNumber": p["PartNumber"], "ETag": p["ETag"]} for p in done])
+    s3.put_object(Bucket=bucket, Key=f"{name}-whole", Body=PARTS[0] + b"end", ChecksumAlgorithm="CRC64NVME")
+    whole = s3.head_object(Bucket=bucket, Key=f"{name}-whole", ChecksumMode="ENABLED")
+    assert (out["ChecksumCRC64NVME"], out["ChecksumType"]) == (whole["ChecksumCRC64NVME"], "FULL_OBJECT")
+
+
 # Parts are copied from other objects, whole or by range.
 def test_copied_parts(s3: Any, bucket: str, name: str) -> None:
     s3.put_object(Bucket=bucket, Key=f"{name}-source", Body=PARTS[0])
