@@ -44,6 +44,8 @@ class Access:
     context: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     request_tags: Mapping[str, str] | None = None
     """Tags that the call would set: aws:RequestTag/ and aws:TagKeys."""
+    resource_tags: Mapping[str, str] | None = None
+    """Tags that the resource has: aws:ResourceTag/. A service's `complete` gives them."""
 
 
 AccessRule = Any

@@ -15,7 +15,7 @@ import h2.errors
 import h2.events
 import h2.settings
 import pytest
-from conftest import SLOW, Front, connect
+from http_front import SLOW, Front, connect
 from hyperframe.frame import ContinuationFrame, HeadersFrame
 
 from unkai.kernel.http import BodyIncomplete, HttpRequest, HttpResponse

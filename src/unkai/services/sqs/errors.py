@@ -5,10 +5,10 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErro
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from unkai.kernel.errors import AwsError
 from unkai.kernel.wording import Failure, Wording
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Front, connect, read_response
 from cryptography import x509
+from http_front import Front, connect, read_response
 from test_http2 import FIELDS, Client
 
 from unkai.edge.http import Limits

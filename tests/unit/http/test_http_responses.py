@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import SLOW, Front, connect, read_response, read_to_end
+from http_front import SLOW, Front, connect, read_response, read_to_end
 
 from unkai.kernel.http import FileBody, HttpRequest, HttpResponse
 
@@ -142,6 +142,22 @@ def test_raising_handler_is_a_bare_500(front: Front) -> None:
         for _ in range(2):
             status, _, body = read_response(sock)
             assert (status, body) == (500, b"")
+
+
+@pytest.mark.parametrize("kind", ["cancelled inside", "no response", "header is no text"])
+def test_defect_of_a_handler_does_not_leave_the_connection_deaf(front: Front, kind: str) -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        if kind == "cancelled inside":
+            inner = asyncio.get_running_loop().create_future()
+            inner.cancel()
+            await inner
+        if kind == "header is no text":
+            return HttpResponse(200, [(1, "a")])
+        return None
+
+    with connect(front.start(handler)) as sock:
+        sock.sendall(GET)
+        assert sock.recv(100)[:13] in (b"HTTP/1.1 500 ", b"")
 
 
 def open_fds() -> set[str]:

@@ -7,7 +7,7 @@ import socket
 import threading
 
 import pytest
-from conftest import SLOW, Front, connect, read_response, read_to_end
+from http_front import SLOW, Front, connect, read_response, read_to_end
 
 from unkai.edge.http import Limits
 from unkai.kernel.http import HttpRequest, HttpResponse
@@ -19,7 +19,7 @@ def test_idle_connection_is_closed_after_its_keep_alive(front: Front) -> None:
     with connect(front.start()) as sock:
         sock.sendall(GET)
         read_response(sock)
-        front.tick(SLOW.keep_alive_s - 500)
+        front.tick(SLOW.keep_alive_s / 2)
         sock.sendall(GET)
         read_response(sock)
         front.tick(SLOW.keep_alive_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import SLOW, Front, connect, read_response, read_to_end, send_until_blocked
+from http_front import SLOW, Front, connect, read_response, read_to_end, send_until_blocked
 
 from unkai.edge.http import Limits
 from unkai.kernel.http import HttpRequest, HttpResponse

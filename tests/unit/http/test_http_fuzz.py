@@ -7,7 +7,7 @@ import logging
 import socket
 from typing import TYPE_CHECKING
 
-from conftest import Front, connect, read_response
+from http_front import Front, connect, read_response
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
