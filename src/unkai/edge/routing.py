@@ -35,6 +35,13 @@ DEFAULT_SERVICE = "s3"
 """An unsigned request without a target is for S3: a public object, a form upload, a preflight."""
 
 
+# Query-protocol operations whose URLs are sent to people, to be visited without a signature.
+MODEL_OF_VISITED_ACTION = {"Action=ConfirmSubscription": "sns", "Action=Unsubscribe": "sns"}
+
+# Paths of data planes: traffic that is not the AWS API.
+DATA_PLANE_OF_PATH = (("/SimpleNotificationService-", "sns"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
     """X-Amz-Target prefix -> model name, for the services that this node serves."""
@@ -64,11 +71,19 @@ def service_of(request: HttpRequest, signing_name: str, targets: Targets) -> str
     if not signing_name:
         if target is not None:
             raise AwsError("UnknownOperationException", "", status=404)
-        return DEFAULT_SERVICE
+        return MODEL_OF_VISITED_ACTION.get(request.query.partition("&")[0], DEFAULT_SERVICE)
     for name, prefix, model in MODEL_OF_PATH:
         if signing_name == name and request.path.startswith(prefix):
             return model
     return MODEL_OF_SIGNING_NAME.get(signing_name, signing_name)
+
+
+def data_plane_of(request: HttpRequest) -> str | None:
+    """The service whose data plane a request is for, or None: it is for the AWS API."""
+    for prefix, service in DATA_PLANE_OF_PATH:
+        if request.path.startswith(prefix):
+            return service
+    return None
 
 
 def bucket_of_host(host: str) -> str | None:

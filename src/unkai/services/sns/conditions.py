@@ -187,9 +187,13 @@ def _anything_but(operand: Any) -> Condition:
         raise FilterError("Empty arrays are not allowed")
     for value in values:
         if not isinstance(value, str) and not is_number(value):
-            raise FilterError("Inside anything but list, either all values are number or string, mixed type is not supported")
+            raise FilterError(
+                "Inside anything but list, either all values are number or string, mixed type is not supported"
+            )
     if len({isinstance(value, str) for value in values}) > 1:
-        raise FilterError("Inside anything but list, either all values are number or string, mixed type is not supported")
+        raise FilterError(
+            "Inside anything but list, either all values are number or string, mixed type is not supported"
+        )
     tests = [_equals(value) for value in values]
     return Condition(lambda value: _is_scalar(value) and not any(test(value) for test in tests))
 

@@ -54,10 +54,7 @@ def compile_filter(text: str, scope: str) -> Callable[[Any], bool]:
         raise FilterError("Filter policy can not have more than 5 keys")
     cost = _Cost()
     node = _compile_object(policy, scope, 1, 1, cost)
-    if (
-        cost.combinations > limits.FILTER_COMBINATIONS_MAX
-        or cost.wildcard_points > limits.FILTER_WILDCARD_POINTS_MAX
-    ):
+    if cost.combinations > limits.FILTER_COMBINATIONS_MAX or cost.wildcard_points > limits.FILTER_WILDCARD_POINTS_MAX:
         raise FilterError("Filter policy is too complex")
     return node
 

@@ -6,7 +6,7 @@
     ("snst", topic_id, "n", state)                    -> counter: subscriptions that are confirmed, pending or deleted
     ("snst", topic_id, "d") + bucket (8) + hash (16)  -> DedupRow: a message that a FIFO topic has taken
     ("snst", topic_id, "w")                           -> b"": a task will remove the topic's old DedupRows
-    ("snso", owner, region, name, subscription_id)    -> topic_id: an account's own subscriptions, for ListSubscriptions
+    ("snso", owner, region, name, subscription_id)    -> topic_id (8) + topic ARN: an account's own subscriptions
     ("snsk",)                                         -> SigningKeyRow: the node's key and certificate
 
 `topic_id` is new for every creation, so a topic made again under an old name has none of the old subscriptions. A bucket is
@@ -26,6 +26,7 @@ from unkai.store.tuples import pack, prefix_end, unpack
 
 BUCKET_MS = 5 * 60 * 1000
 HASH_SIZE_BYTES = 16
+ID_SIZE_BYTES = 8
 
 SIGNING_KEY = pack("snsk")
 
