@@ -81,7 +81,3 @@ def test_refused_names(sqs: Any, bad: str) -> None:
     assert code_of(sqs.create_queue, QueueName=bad) == "InvalidParameterValue"
 
 
-# What is not built answers with an error that names it, never with a success.
-def test_what_is_missing_says_so(sqs: Any) -> None:
-    with pytest.raises(ClientError, match="sqs:ListMessageMoveTasks"):
-        sqs.list_message_move_tasks(SourceArn="arn:aws:sqs:us-east-1:123456789012:x")
