@@ -83,6 +83,8 @@ def published_arn(ctx: Ctx, inp: dict[str, Any]) -> str:
 
 
 def created(ctx: Ctx, inp: dict[str, Any]) -> Sequence[Access]:
+    if not inp["Name"] or ":" in inp["Name"]:
+        raise errors.invalid_parameter("Topic Name")
     tags = {tag["Key"]: tag["Value"] for tag in inp.get("Tags", ())}
     return (Access("SNS:CreateTopic", ctx.arn("sns", inp["Name"]), request_tags=tags or None),)
 

@@ -19,6 +19,7 @@ from unkai.kernel.caller import service_caller
 from unkai.kernel.errors import AwsError
 from unkai.kernel.tasks import Done, Finished, Retry, TaskResult
 from unkai.layers.outbound import OutboundError, OutboundRefused, post
+from unkai.layers.tasks import add_task
 from unkai.services.sns import limits, retries, rows, signing
 from unkai.services.sns.envelopes import body_of, canonical, envelope, fields, lambda_event, sequence_number
 from unkai.services.sns.fan_out import stamp_of
@@ -138,8 +139,6 @@ async def is_there(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> bool:
 
 async def bury(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> None:
     """The delivery's task becomes one for the dead-letter queue."""
-    from unkai.layers.tasks import add_task
-
     if await tx.get(inp["Key"]) is None:
         return
     tx.clear(inp["Key"])

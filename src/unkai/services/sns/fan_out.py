@@ -105,7 +105,7 @@ def delivery_of(
         signature_version=topic.attributes.get("SignatureVersion", "1"),
         is_fifo=topic.is_fifo,
         sequence=sequence,
-        dead_letter=redrive_target(attributes["RedrivePolicy"]) if "RedrivePolicy" in attributes else "",
+        dead_letter=redrive_target(attributes.get("RedrivePolicy", "")) if kind == NOTIFICATION else "",
         policy=policy,
         content_type=content_type,
         token=token,

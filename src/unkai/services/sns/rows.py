@@ -74,7 +74,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, array_like=True):
     """One message on its way to one subscription. It holds all that is needed, so that delivering reads nothing.
 
     `kind` is Notification, SubscriptionConfirmation or UnsubscribeConfirmation, `token` belongs to the last two.
-    `sequence` is empty where the task's own key tells it. `is_dead` says that the delivery has failed and goes to `dead_letter`.
+    `sequence` is empty where the task's own key tells it. `dead_letter` is the queue for what cannot be delivered.
     """
 
     kind: str
@@ -92,7 +92,6 @@ class DeliveryRow(msgspec.Struct, frozen=True, array_like=True):
     """The effective delivery policy of an HTTP endpoint, where one is set."""
     content_type: str = ""
     token: str = ""
-    is_dead: bool = False
 
 
 class FanOutRow(msgspec.Struct, frozen=True, array_like=True):
