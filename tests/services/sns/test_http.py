@@ -1,4 +1,4 @@
-"""HTTP subscriptions: confirmation, notifications, retries by node time, unsubscribing. The endpoint is a server on this machine."""
+"""HTTP subscriptions: confirmation, notifications, retries by node time, unsubscribing. The endpoint is on this machine."""
 
 from __future__ import annotations
 
