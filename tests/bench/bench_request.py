@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -37,6 +37,15 @@ def signed(operation: str, body: dict[str, object]) -> HttpRequest:
     SigV4Auth(Credentials(ROOT.access_key_id, ROOT.secret_access_key), "sqs", "us-east-1").add_auth(request)
     lower = {name.lower(): value for name, value in request.headers.items()} | {"host": "127.0.0.1:4566"}
     return HttpRequest("POST", "/", "", lower, data.encode(), source_ip="127.0.0.1")
+
+
+def signed_s3(method: str, path: str, body: bytes = b"") -> HttpRequest:
+    request = AWSRequest(method, "http://127.0.0.1:4566" + path, data=body)
+    S3SigV4Auth(Credentials(ROOT.access_key_id, ROOT.secret_access_key), "s3", "us-east-1").add_auth(request)
+    lower = {name.lower(): value for name, value in request.headers.items()} | {"host": "127.0.0.1:4566"}
+    if body:
+        lower["content-length"] = str(len(body))
+    return HttpRequest(method, path, "", lower, body, source_ip="127.0.0.1")
 
 
 async def main(profile: bool) -> None:
@@ -72,6 +81,10 @@ async def main(profile: bool) -> None:
             "SendMessage (write)", signed("SendMessage", {"QueueUrl": url, "MessageBody": "x" * 100}), 20000, 64
         )
         await measure("ReceiveMessage (serial)", signed("ReceiveMessage", {"QueueUrl": url}), 10000, 64)
+        await platform.blobs.recover()
+        await handle(door, signed_s3("PUT", "/bench"))
+        await measure("PutObject 1 KB (write)", signed_s3("PUT", "/bench/key", b"x" * 1024), 10000, 64)
+        await measure("GetObject 1 KB (read)", signed_s3("GET", "/bench/key"), 20000, 16)
         await engine.close()
 
 

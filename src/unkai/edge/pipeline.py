@@ -19,6 +19,7 @@ from unkai.edge.routing import bucket_of_host, data_plane_of, service_of, target
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
 from unkai.kernel.errors import AwsError, internal_failure, not_implemented
+from unkai.kernel.http import HttpResponse
 from unkai.kernel.ids import new_request_id
 from unkai.model.load import load_service
 from unkai.wire.bindings import streams_input
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from unkai.auth.claim import Claim
     from unkai.calls.execute import Platform
     from unkai.kernel.ctx import Ctx
-    from unkai.kernel.http import HttpRequest, HttpResponse
+    from unkai.kernel.http import HttpRequest
     from unkai.model.shapes import Operation, ServiceModel
     from unkai.store.api import Snapshot
     from unkai.wire.codec import Codec
@@ -102,10 +103,36 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
         log.exception("request failed", extra={"request_id": record.request_id, "operation": record.operation})
         record.error_code = "InternalFailure"
         response = _encode_error(target, internal_failure(), record.request_id, request)
+    if "origin" in request.headers and target.model is not None and request.method != "OPTIONS":
+        await _allow_origin(door, request, target.model, response)
     record.status = response.status
     record.latency_ns = monotonic_ns() - started_ns
     door.record(record)
     return response
+
+
+async def _allow_origin(door: Door, request: HttpRequest, model: ServiceModel, response: HttpResponse) -> None:
+    """Let the page that a browser asks for read the answer, also a refusal, where the service's rules say so."""
+    allow = door.platform.services[model.name].cross_origin
+    if allow is None:
+        return
+    snapshot = door.platform.engine.snapshot()
+    try:
+        response.headers.extend(await allow(snapshot, _addressed(request, model)))
+    finally:
+        snapshot.close()
+
+
+async def _preflight(door: Door, addressed: HttpRequest, model: ServiceModel) -> HttpResponse | None:
+    """The answer to a browser that asks whether it may ask; None where the service knows no other origins."""
+    ask = door.platform.services[model.name].preflight
+    if ask is None:
+        return None
+    snapshot = door.platform.engine.snapshot()
+    try:
+        return HttpResponse(200, await ask(snapshot, addressed))
+    finally:
+        snapshot.close()
 
 
 async def _control(door: Door, request: HttpRequest) -> HttpResponse:
@@ -133,6 +160,8 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     assert codec is not None
 
     addressed = _addressed(request, model)
+    if request.method == "OPTIONS" and (answer := await _preflight(door, addressed, model)) is not None:
+        return answer
     body = request.body
     if not codec.protocol.startswith("rest-"):  # where the body names the operation, it is needed first
         body = await request.read(BODY_SIZE_BYTES_MAX)

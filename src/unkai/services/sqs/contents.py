@@ -128,7 +128,7 @@ def _is_number(text: str) -> bool:
         return False
     return (
         number.is_finite()
-        and len(number.normalize().as_tuple().digits) <= NUMBER_DIGITS_MAX
+        and len("".join(map(str, number.as_tuple().digits)).strip("0")) <= NUMBER_DIGITS_MAX
         and number.adjusted() <= NUMBER_EXPONENT_MAX
     )
 
