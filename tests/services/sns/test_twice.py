@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from unkai.calls.authorize import Authorizer
 from unkai.app.compose import IDENTITY, bootstrap, programs
 from unkai.app.datadir import RootCredentials
+from unkai.calls.authorize import Authorizer
 from unkai.calls.execute import Platform
 from unkai.kernel.caller import Caller
 from unkai.kernel.clock import ManualClock
