@@ -9,6 +9,7 @@ import random
 import pytest
 
 from tests.sim import loop
+from tests.sim.sns import TopicChecker
 from tests.sim.sqs import QueueChecker
 from tests.sim.world import World
 
@@ -20,11 +21,17 @@ async def _tell(seed: int) -> list[str]:
     await world.start()
     queue = QueueChecker(world)
     await queue.set_up()
+    topic = TopicChecker(world)
+    await topic.set_up()
     rng = world.random
     for _ in range(STEPS):
         at = rng.randrange(len(world.workers))
         event = rng.random()
-        if event < 0.45:
+        if event < 0.15:
+            world.spawn(at, topic.publish(at))
+        elif event < 0.3:
+            world.spawn(at, topic.publish_in_order(at))
+        elif event < 0.55:
             world.spawn(at, queue.send(at))
         elif event < 0.85:
             world.spawn(at, queue.receive(at))
@@ -40,9 +47,10 @@ async def _tell(seed: int) -> list[str]:
     await world.jump(60_000)
     await world.settle()
     await queue.drain()
+    await topic.drain()
     broken = await world.check_invariants()
     await world.stop()
-    return queue.broken + broken
+    return queue.broken + topic.broken + broken
 
 
 def tell(seed: int) -> list[str]:

@@ -37,6 +37,9 @@ DEFAULT_SERVICE = "s3"
 
 _QUEUE_PATH = re.compile(r"/\d{12}/[^/]+\Z", re.ASCII)
 
+# Paths of data planes: traffic that is not the AWS API.
+DATA_PLANE_OF_PATH = (("/SimpleNotificationService-", "sns"),)
+
 
 @dataclass(frozen=True, slots=True)
 class Targets:
@@ -82,6 +85,14 @@ def _service_of_unsigned(request: HttpRequest) -> str:
         # A form for an account's queue, or AssumeRoleWithWebIdentity and AssumeRoleWithSAML.
         return "sqs" if _QUEUE_PATH.match(request.path) else "sts"
     return DEFAULT_SERVICE
+
+
+def data_plane_of(request: HttpRequest) -> str | None:
+    """The service whose data plane a request is for, or None: it is for the AWS API."""
+    for prefix, service in DATA_PLANE_OF_PATH:
+        if request.path.startswith(prefix):
+            return service
+    return None
 
 
 def bucket_of_host(host: str) -> str | None:
