@@ -9,7 +9,7 @@ from unkai.calls.execute import Platform
 from unkai.calls.programs import programs_of, run_of
 from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
-from unkai.services import iam, sqs
+from unkai.services import iam, logs, sqs
 from unkai.services.iam import identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unkai.layers.tasks import TaskRow
     from unkai.store.api import Engine, Program
 
-SERVICES: tuple[Service, ...] = (*iam.SERVICES, sqs.SERVICE)
+SERVICES: tuple[Service, ...] = (*iam.SERVICES, logs.SERVICE, sqs.SERVICE)
 
 IDENTITY = Identity(identity.generation_key, identity.credential, identity.principal_policies)
 

@@ -95,6 +95,7 @@ class Service:
     Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
     `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers `(tx) -> list[str]` of
     violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses what its model forbids.
+    `is_telemetry` marks a service whose rows may live in the store that is committed once a second (logs, metrics, traces).
     """
 
     name: str
@@ -109,6 +110,7 @@ class Service:
     wording: Wording = DEFAULT
     dataplane: Any = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
+    is_telemetry: bool = False
 
 
 def on(action: str, resource: Callable[[Ctx, Any], str]) -> AccessRule:
