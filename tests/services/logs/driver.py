@@ -74,6 +74,9 @@ class Node:
         self.check()
         return out
 
+    def close(self) -> None:
+        self.loop.close()
+
     def check(self) -> None:
         snapshot = self.memory.snapshot()
         try:

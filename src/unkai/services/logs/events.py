@@ -94,8 +94,6 @@ async def filter_log_events(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[s
     names, prefix = inp.get("logStreamNames"), inp.get("logStreamNamePrefix")
     if names is not None and prefix is not None:
         raise errors.invalid_parameter("logStreamNamePrefix and logStreamNames are mutually exclusive parameters.")
-    if "startTime" in inp and "endTime" in inp and inp["startTime"] > inp["endTime"]:
-        raise errors.invalid_parameter("End time should be greater than start time.")
     forward = inp.get("startFromHead", True)
     if not forward and inp.get("startTime", 0) < limits.LATEST_FIRST_SINCE_MS:
         raise errors.invalid_parameter("startFromHead can be false only with a startTime on or after Jan 1, 2024.")

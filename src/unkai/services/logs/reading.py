@@ -4,8 +4,9 @@ Chunks are read in order of their first event. A chunk may hold events up to SPA
 and may be given, once no chunk that is still unread can begin before it; the certain ones are given in order and the rest is
 forgotten, to be read again by the next page. Of what is held, only the part that the page can use is kept.
 
-A page ends when it has enough events, or when it has looked at BUDGET_BYTES and has something to show for it: a place that
-everything before has been searched. So no request reads without end, and every request gets further.
+A page ends when it has enough events, or when it has looked at BUDGET_BYTES and has something to show for it: events, or, for a
+search, a place up to which everything has been searched. So every request gets further, and none reads much more than its
+budget unless a single second holds more.
 """
 
 from __future__ import annotations
@@ -135,7 +136,9 @@ async def read_page(
             # A chunk that begins before the edge can still hold events up to a span after it.
             frontier = min(end, keys.place_at(keys.place_ms(found.edge) + keys.SPAN_MS))
             progress = frontier < end
-        if held.is_full_at(frontier) or (spent_bytes >= BUDGET_BYTES and progress):
+        if held.is_full_at(frontier):
+            return held.page(frontier)
+        if spent_bytes >= BUDGET_BYTES and (held.has_certain(frontier) or (keep is not None and progress)):
             return held.page(frontier)
 
 
@@ -182,6 +185,9 @@ class _Held:
             return False
         certain = self._certain(frontier)
         return len(certain) > _fitting(certain, self._limit) or len(certain) >= self._limit
+
+    def has_certain(self, frontier: bytes) -> bool:
+        return bool(self._certain(frontier))
 
     def page(self, frontier: bytes | None) -> Found:
         certain = self._certain(frontier)
