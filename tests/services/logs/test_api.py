@@ -300,12 +300,33 @@ def test_what_is_missing_says_so(logs: Any, group: str) -> None:
         logs.start_query(logGroupName=group, startTime=0, endTime=1, queryString="fields @message")
 
 
-# `aws logs tail` reads through FilterLogEvents; with --follow it goes on until it is ended, and shows each event once.
+# `aws logs tail --follow` pages through FilterLogEvents, remembers the ids at the latest timestamp, and asks again from there.
+# Each event is shown once, also where several have one timestamp and come one after the other.
+def test_what_the_command_line_does_to_follow(logs: Any, group: str, now: int) -> None:
+    shown: list[str] = []
+    seen_ids: set[str] = set()
+    since = now - 10_000
+    pages = logs.get_paginator("filter_log_events")
+    for batch in (["a", "b"], ["c"], [], ["d"]):
+        for message in batch:
+            event = [{"timestamp": now + (message == "d"), "message": message}]
+            logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=event)
+        inp = {"logGroupName": group, "interleaved": True, "startTime": since}
+        for page in pages.paginate(**inp, PaginationConfig={"PageSize": 1}):
+            for event in page["events"]:
+                if event["eventId"] not in seen_ids:
+                    shown.append(event["message"])
+                    seen_ids.add(event["eventId"])
+                    since = max(since, event["timestamp"])
+    assert shown == ["a", "b", "c", "d"]
+
+
+# The real thing, where version 2 of the command line is installed (version 1 has no `logs tail`).
 @pytest.mark.slow
 def test_the_command_line_follows(node: Node, logs: Any, group: str, now: int) -> None:
     aws = shutil.which("aws")
-    if aws is None:
-        pytest.skip("the aws command is not installed")
+    if aws is None or "aws-cli/2" not in subprocess.run([aws, "--version"], capture_output=True, text=True).stdout:
+        pytest.skip("version 2 of the aws command is not installed")
     for at in range(3):
         event = [{"timestamp": now - 1000 + at, "message": f"line {at}"}]
         logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=event)

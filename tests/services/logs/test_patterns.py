@@ -267,43 +267,9 @@ def test_json_against_the_definition(condition: Any, event: dict[str, int]) -> N
     assert pattern.matches(json.dumps(event)) is _holds(condition, event)
 
 
-SIGNS = [
-    "{",
-    "}",
-    "[",
-    "]",
-    "(",
-    ")",
-    "$",
-    ".",
-    "$.a",
-    "*",
-    "=",
-    "!=",
-    "<",
-    "&&",
-    "||",
-    "IS",
-    "NULL",
-    "NOT",
-    "EXISTS",
-    '"',
-    "%",
-    "\\",
-    ",",
-    "...",
-    "?",
-    "-",
-    "a",
-    "1",
-    "1e5",
-    "x",
-    "^",
-    "{2,3}",
-    "[a-z]",
-    "ä",
-]
-tokens = st.sampled_from([*SIGNS, "'", " ", "\n"])
+SIGNS = ["{", "}", "[", "]", "(", ")", "$", ".", "$.a", "*", "=", "!=", "<", "&&", "||", "IS", "NULL", "NOT", "EXISTS"]
+SIGNS += ['"', "%", "\\", ",", "...", "?", "-", "a", "1", "1e5", "x", "^", "{2,3}", "[a-z]", "ä", "'", " ", "\n"]
+tokens = st.sampled_from(SIGNS)
 
 
 # Whatever is given: a pattern, or a refusal in AWS's words; and what was compiled can be asked anything.
