@@ -5,36 +5,53 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.sim import loop
+from tests.sim.logs import LogsChecker
 from tests.sim.sns import TopicChecker
 from tests.sim.sqs import QueueChecker
 from tests.sim.world import World
 
-STEPS = 150
+STEPS = 200
+
+Act = Callable[[int], Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One kind of clients: what they do (each act is given a worker), and how all that they were promised is checked at the end."""
+
+    checker: Any
+    acts: tuple[Act, ...]
+    finish: Callable[[], Coroutine[Any, Any, None]]
+
+
+def _clients(world: World) -> list[Clients]:
+    queue, topic, logs = QueueChecker(world), TopicChecker(world), LogsChecker(world)
+    return [
+        Clients(queue, (queue.send, queue.receive), queue.drain),
+        Clients(topic, (topic.publish, topic.publish_in_order), topic.drain),
+        Clients(logs, (logs.put, logs.read), logs.finish),
+    ]
 
 
 async def _tell(seed: int) -> list[str]:
     world = World(seed)
     await world.start()
-    queue = QueueChecker(world)
-    await queue.set_up()
-    topic = TopicChecker(world)
-    await topic.set_up()
+    everybody = _clients(world)
+    for clients in everybody:
+        await clients.checker.set_up()
     rng = world.random
     for _ in range(STEPS):
         at = rng.randrange(len(world.workers))
         event = rng.random()
-        if event < 0.15:
-            world.spawn(at, topic.publish(at))
-        elif event < 0.3:
-            world.spawn(at, topic.publish_in_order(at))
-        elif event < 0.55:
-            world.spawn(at, queue.send(at))
-        elif event < 0.85:
-            world.spawn(at, queue.receive(at))
+        if event < 0.85:
+            world.spawn(at, rng.choice(rng.choice(everybody).acts)(at))
         elif event < 0.92:
             await world.jump(rng.choice([10, 1000, 31_000]))
         elif event < 0.96:
@@ -46,11 +63,11 @@ async def _tell(seed: int) -> list[str]:
             return broken
     await world.jump(60_000)
     await world.settle()
-    await queue.drain()
-    await topic.drain()
+    for clients in everybody:
+        await clients.finish()
     broken = await world.check_invariants()
     await world.stop()
-    return queue.broken + topic.broken + broken
+    return [line for clients in everybody for line in clients.checker.broken] + broken
 
 
 def tell(seed: int) -> list[str]:

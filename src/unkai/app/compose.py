@@ -11,7 +11,7 @@ from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
 from unkai.layers.blobs import FileBlobs
 from unkai.layers.outbound import allowing
-from unkai.services import iam, s3, sns, sqs
+from unkai.services import iam, logs, s3, sns, sqs
 from unkai.services.iam import identity as iam_identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from unkai.layers.tasks import TaskRow
     from unkai.store.api import Engine, Program
 
-SERVICES: tuple[Service, ...] = (*iam.SERVICES, s3.SERVICE, sns.SERVICE, sqs.SERVICE)
+SERVICES: tuple[Service, ...] = (*iam.SERVICES, logs.SERVICE, s3.SERVICE, sns.SERVICE, sqs.SERVICE)
 
 IDENTITY = Identity(iam_identity.generation_key, iam_identity.credential, iam_identity.principal_policies)
 

@@ -100,6 +100,7 @@ class Service:
     `dataplane(ctx, node, request)` serves traffic that is not the AWS API; its caller is anonymous. `invariants` are checkers
     `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses
     what its model forbids.
+    `is_telemetry` marks a service whose rows may live in the store that is committed once a second (logs, metrics, traces).
     """
 
     name: str
@@ -117,6 +118,7 @@ class Service:
     preflight: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     cross_origin: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
+    is_telemetry: bool = False
 
 
 def on(action: str, resource: Callable[[Ctx, Any], str]) -> AccessRule:
