@@ -1,12 +1,13 @@
 """CPU per request inside one process, socket aside: signature, policy, decode, handler, encode. The budget is 35 us for a read.
 
-    python tests/bench/bench_request.py [--profile]
+python tests/bench/bench_request.py [--profile]
 """
 
 from __future__ import annotations
 
 import asyncio
 import cProfile
+import gc
 import json
 import pstats
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -38,10 +39,19 @@ def signed(operation: str, body: dict[str, object]) -> HttpRequest:
     return HttpRequest("POST", "/", "", lower, data.encode(), source_ip="127.0.0.1")
 
 
+def signed_s3(method: str, path: str, body: bytes = b"") -> HttpRequest:
+    request = AWSRequest(method, "http://127.0.0.1:4566" + path, data=body)
+    S3SigV4Auth(Credentials(ROOT.access_key_id, ROOT.secret_access_key), "s3", "us-east-1").add_auth(request)
+    lower = {name.lower(): value for name, value in request.headers.items()} | {"host": "127.0.0.1:4566"}
+    if body:
+        lower["content-length"] = str(len(body))
+    return HttpRequest(method, path, "", lower, body, source_ip="127.0.0.1")
+
+
 async def main(profile: bool) -> None:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         engine = open_lmdb(Path(folder), programs(SECRET))
-        platform = make_platform(engine, RealClock(), SECRET)
+        platform = make_platform(engine, RealClock(), SECRET, Path(folder) / "blobs")
         await bootstrap(platform, ROOT)
 
         async def advance(ms: int) -> int:
@@ -67,9 +77,18 @@ async def main(profile: bool) -> None:
         url = "http://127.0.0.1:4566/123456789012/q"
         await measure("CreateQueue (write, no change)", signed("CreateQueue", {"QueueName": "q"}), 2000, 16)
         await measure("GetQueueUrl (read)", signed("GetQueueUrl", {"QueueName": "q"}), 20000, 16)
-        await measure("SendMessage (write)", signed("SendMessage", {"QueueUrl": url, "MessageBody": "x" * 100}), 20000, 64)
+        await measure(
+            "SendMessage (write)", signed("SendMessage", {"QueueUrl": url, "MessageBody": "x" * 100}), 20000, 64
+        )
         await measure("ReceiveMessage (serial)", signed("ReceiveMessage", {"QueueUrl": url}), 10000, 64)
+        await platform.blobs.recover()
+        await handle(door, signed_s3("PUT", "/bench"))
+        await measure("PutObject 1 KB (write)", signed_s3("PUT", "/bench/key", b"x" * 1024), 10000, 64)
+        await measure("GetObject 1 KB (read)", signed_s3("GET", "/bench/key"), 20000, 16)
         await engine.close()
 
 
+gc.collect()
+gc.freeze()
+gc.set_threshold(20_000, 20, 50)  # as the node's processes do
 asyncio.run(main("--profile" in sys.argv))

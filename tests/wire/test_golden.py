@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 from unkai.kernel.errors import AwsError
 from unkai.kernel.http import HttpRequest
 from unkai.model.load import load_service
@@ -201,3 +203,12 @@ def test_older_cbor_counts_milliseconds() -> None:
     assert b"\xc1\x19\x05\xdc" in body  # tag 1, 1500
     request = HttpRequest("POST", "/", "", {}, b"\xa1\x69Timestamp\xc1\x19\x05\xdc")
     assert codec.decode(model.operations["GetShardIterator"], request, request.body) == {"Timestamp": 1500}
+
+
+# A refusal may quote what the client sent; a NUL in it must not make the answer unreadable.
+def test_a_quoted_nul_leaves_the_refusal_readable() -> None:
+    model = load_service("iam")
+    error = AwsError("NoSuchEntity", "The user with name a\0b cannot be found.", status=404)
+    response = CODECS["query"].encode_error(model, model.operations["GetUser"], error, "id")
+    assert isinstance(response.body, bytes)
+    assert "a\ufffdb" in ElementTree.fromstring(response.body)[0][2].text  # type: ignore[operator]

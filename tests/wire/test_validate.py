@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from samples import SERVICES
 
 from unkai.kernel.clock import monotonic_s
 from unkai.kernel.errors import AwsError
+from unkai.kernel.wording import Failure, Wording
 from unkai.model.load import load_service
 from unkai.wire.patterns import compile_pattern
-from unkai.wire.validate import Failure, Wording, validate
+from unkai.wire.validate import validate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def refused(service: str, operation: str, inp: dict[str, Any], wording: Wording | None = None) -> str:
@@ -83,9 +87,8 @@ def test_secrets_are_not_repeated() -> None:
 
 # A service with words of its own hands them in; what it checks itself is left to it.
 def test_a_service_words_it_itself() -> None:
-    def refuse(wording: Wording, operation: object, failures: Any) -> AwsError:
-        first: Failure = failures[0]
-        return AwsError("MissingParameter", f"The request must contain the parameter {first.path[-1]}.")
+    def refuse(failures: Sequence[Failure]) -> AwsError:
+        return AwsError("MissingParameter", f"The request must contain the parameter {failures[0].path[-1]}.")
 
     wording = Wording(refuse=refuse, unchecked=frozenset({"enum"}), unchecked_members=frozenset({"Entries.member.Id"}))
     assert refused("sqs", "SendMessage", {"QueueUrl": "u"}, wording) == (
