@@ -25,6 +25,10 @@ ROOT = Caller("Root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, "AKIAROO
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:sink"
 
 
+NO_BLOBS: Any = None
+"""Logs keeps nothing outside the store."""
+
+
 class Conflicting:
     """An engine on which every commit that read anything conflicts, so that its handler runs again on the writer."""
 
@@ -53,7 +57,7 @@ class Node:
         services = (*IAM, logs.SERVICE, self._lambda())
         self.memory = open_memory(programs_of(services, SECRET))
         engine: Any = Conflicting(self.memory) if conflicting else self.memory
-        self.platform = Platform(services, engine, self.clock, SECRET, Authorizer(compose.IDENTITY))
+        self.platform = Platform(services, engine, self.clock, SECRET, Authorizer(compose.IDENTITY), NO_BLOBS)
         self.lanes = compose.make_lanes(self.platform)
 
     def _lambda(self) -> Service:

@@ -32,8 +32,8 @@ SERVICE = Service(
             groups.put_log_group_deletion_protection, on("logs:PutLogGroupDeletionProtection", arns.group_arn)
         ),
         "PutRetentionPolicy": write(groups.put_retention_policy, on("logs:PutRetentionPolicy", arns.group_arn)),
-        "ListTagsForResource": read(tags.list_tags, on("logs:ListTagsForResource", arns.tagged_arn)),
-        "ListTagsLogGroup": read(tags.list_tags, on("logs:ListTagsLogGroup", arns.tagged_arn)),
+        "ListTagsForResource": read(tags.list_tags_for_resource, on("logs:ListTagsForResource", arns.tagged_arn)),
+        "ListTagsLogGroup": read(tags.list_tags_log_group, on("logs:ListTagsLogGroup", arns.tagged_arn)),
         "TagLogGroup": write(tags.tag_log_group, arns.on_tag("logs:TagLogGroup")),
         "TagResource": write(tags.tag_resource, arns.on_tag("logs:TagResource")),
         "UntagLogGroup": write(tags.untag_log_group, arns.on_tag("logs:UntagLogGroup")),

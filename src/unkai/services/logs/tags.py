@@ -48,7 +48,10 @@ async def untag_log_group(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, An
     return await untag_resource(ctx, tx, inp)
 
 
-async def list_tags(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
-    """ListTagsForResource and ListTagsLogGroup."""
+async def list_tags_for_resource(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
     group = await _load(ctx, tx, inp)
     return {"tags": group.tags}
+
+
+async def list_tags_log_group(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
+    return await list_tags_for_resource(ctx, tx, inp)
