@@ -10,24 +10,29 @@ import pytest
 
 from tests.sim import loop
 from tests.sim.sqs import QueueChecker
+from tests.sim.sqs_dead import DeadLetterChecker
+from tests.sim.sqs_fifo import FifoChecker
 from tests.sim.world import World
 
-STEPS = 150
+STEPS = 200
 
 
 async def _tell(seed: int) -> list[str]:
     world = World(seed)
     await world.start()
-    queue = QueueChecker(world)
-    await queue.set_up()
+    dead = DeadLetterChecker(world)
+    clients: list[QueueChecker | FifoChecker | DeadLetterChecker] = [QueueChecker(world), FifoChecker(world), dead]
+    for client in clients:
+        await client.set_up()
     rng = world.random
     for _ in range(STEPS):
         at = rng.randrange(len(world.workers))
         event = rng.random()
+        client = rng.choice(clients)
         if event < 0.45:
-            world.spawn(at, queue.send(at))
+            world.spawn(at, client.send(at))
         elif event < 0.85:
-            world.spawn(at, queue.receive(at))
+            world.spawn(at, client.receive(at))
         elif event < 0.92:
             await world.jump(rng.choice([10, 1000, 31_000]))
         elif event < 0.96:
@@ -35,14 +40,16 @@ async def _tell(seed: int) -> list[str]:
         else:
             await world.crash_store()
         await asyncio.sleep(rng.random() * 0.02)
-        if broken := await world.check_invariants():
+        if broken := await world.check_invariants() + await dead.check():
             return broken
     await world.jump(60_000)
     await world.settle()
-    await queue.drain()
-    broken = await world.check_invariants()
+    world.calm()
+    for client in clients:
+        await client.drain()
+    broken = await world.check_invariants() + await dead.check()
     await world.stop()
-    return queue.broken + broken
+    return [line for client in clients for line in client.broken] + broken
 
 
 def tell(seed: int) -> list[str]:
