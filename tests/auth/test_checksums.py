@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unkai.auth import checksums
+from unkai.kernel import checksums
 
 if TYPE_CHECKING:
-    from unkai.auth.checksums import Algorithm
+    from unkai.kernel.checksums import Algorithm
 
 
 # The check values of the CRC catalogue (https://reveng.sourceforge.io/crc-catalogue/all.htm) and of FIPS 180-4.

@@ -12,10 +12,10 @@ from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unkai.auth import checksums
 from unkai.auth.chunked import Decoder, decoder_for
 from unkai.auth.claim import Claim, Payload
 from unkai.auth.sigv4 import EMPTY_SHA256, signing_key
+from unkai.kernel import checksums
 from unkai.kernel.errors import AwsError
 from unkai.kernel.http import HttpRequest
 

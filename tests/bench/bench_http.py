@@ -55,12 +55,13 @@ async def serve_echo(sock: socket.socket) -> None:
 
 
 async def serve_ours(sock: socket.socket) -> None:
-    with tempfile.NamedTemporaryFile(delete=False) as file:
-        file.write(os.urandom(MIB))
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as this process
+    file.write(os.urandom(MIB))
+    file.flush()
 
     async def handler(request: HttpRequest) -> HttpResponse:
         if request.path == "/file":
-            return HttpResponse(200, [], FileBody(os.open(file.name, os.O_RDONLY), 0, MIB))
+            return HttpResponse(200, [], FileBody(os.dup(file.fileno()), 0, MIB))
         if request.path == "/suspend":
             await asyncio.sleep(0)
         if request.path == "/take" and not isinstance(request.body, bytes):

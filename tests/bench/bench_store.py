@@ -2,7 +2,7 @@
 
     python tests/bench/bench_store.py [seconds per row] [folder]
 
-Each row of writes is one client doing one transaction after another: read one key, write one row of 100 bytes. `wave` is the 99th
+Each row of writes is one client doing one transaction after another: read one key, write one row of 100 bytes. `p99` is the 99th
 percentile of a client's wait. Budgets are DESIGN.md's: 10,000 a second at 64 clients, 6,000 at 16 on one worker.
 """
 

@@ -30,6 +30,14 @@ def start(kind: str, folder: Path, seed: int = 0) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, str(script), kind, str(folder), str(seed)], stdout=subprocess.PIPE)
 
 
+async def look(folder: Path, acknowledged: list[bytes]) -> int:
+    engine = open_lmdb(folder, store_load.PROGRAMS)
+    try:
+        return await store_load.check(engine, acknowledged)
+    finally:
+        await engine.close()
+
+
 def test_killed_under_load(tmp_path: Path) -> None:
     draws = random.Random(SEED)
     acknowledged: list[bytes] = []
@@ -46,14 +54,7 @@ def test_killed_under_load(tmp_path: Path) -> None:
             assert lines[-1] == b"", "a line is written whole"
             acknowledged += lines[:-1]
 
-        async def look() -> int:
-            engine = open_lmdb(tmp_path / "store", store_load.PROGRAMS)
-            try:
-                return await store_load.check(engine, acknowledged)
-            finally:
-                await engine.close()
-
-        now = asyncio.run(look())
+        now = asyncio.run(look(tmp_path / "store", acknowledged))
         assert now > moves, f"seed {SEED}, round {number}"
         moves = now
     assert len(acknowledged) > ROUNDS
@@ -65,23 +66,26 @@ def test_store_process_killed_under_clients_of_other_processes(tmp_path: Path) -
     folder = tmp_path / "store"
     draws = random.Random(SEED)
     acknowledged: list[bytes] = []
+    goes_on = asyncio.Event()
+
+    def acknowledge(args: bytes) -> None:
+        acknowledged.append(args)
+        goes_on.set()
 
     async def main() -> None:
         process = await asyncio.to_thread(started)
         engine = RemoteEngine(open_environment(folder, readonly=True), folder / "socket")
         clients = [
-            asyncio.create_task(store_load.client(engine, f"c{n}", random.Random(n), acknowledged.append))
-            for n in range(8)
+            asyncio.create_task(store_load.client(engine, f"c{n}", random.Random(n), acknowledge)) for n in range(8)
         ]
         for _ in range(ROUNDS):
             await asyncio.sleep(draws.uniform(0.02, 0.3))
             assert not any(task.done() for task in clients), [task for task in clients if task.done()]
-            before = len(acknowledged)
             process.kill()
             await asyncio.to_thread(process.communicate)
             process = await asyncio.to_thread(started)
-            while len(acknowledged) == before:
-                await asyncio.sleep(0.005)
+            goes_on.clear()
+            await goes_on.wait()
         for task in clients:
             task.cancel()
         await asyncio.gather(*clients, return_exceptions=True)

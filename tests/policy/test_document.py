@@ -55,6 +55,15 @@ REFUSED: list[tuple[Kind, str, str]] = [
         document({**ALLOW, "Condition": {"StringEqualz": {"a:b": "c"}}}),
         "Invalid Condition type : StringEqualz.",
     ),
+    (
+        "identity",
+        document({**ALLOW, "Sid": "a b"}),
+        "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*",
+    ),
+    ("identity", document({**ALLOW, "Condition": []}), "Syntax errors in policy."),
+    ("identity", document({**ALLOW, "Condition": {"Bool": []}}), "Syntax errors in policy."),
+    ("identity", document({**ALLOW, "Condition": {"Bool": {"a:b": [None]}}}), "Syntax errors in policy."),
+    ("resource", document({**ALLOW, "Principal": {"Service": "S!"}}), 'Invalid principal in policy: "SERVICE":"S!"'),
     ("trust", "{", "This policy contains invalid Json"),
     ("trust", document({**TRUST, "Resource": "*"}), "Has prohibited field Resource"),
     (
@@ -112,6 +121,7 @@ def test_size() -> None:
     text = document(ALLOW)
     assert size_chars(text + " \n\t" * 100) == size_chars(text)
     parse(text, "identity", size_max_chars=size_chars(text))
+    parse(text + " " * 10_000, "identity", size_max_chars=size_chars(text))
     with pytest.raises(AwsError, match="Cannot exceed quota for PolicySize"):
         parse(text, "identity", size_max_chars=size_chars(text) - 1)
 

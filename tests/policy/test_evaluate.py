@@ -232,6 +232,9 @@ def test_trust() -> None:
     assert not may(USER, NONE, {"AWS": USER.arn}, OTHER).allowed
     assert may(USER, assume, {"AWS": USER.arn}, OTHER).allowed
     assert may(service_caller("lambda.amazonaws.com", ACCOUNT), NONE, {"Service": "lambda.amazonaws.com"}).allowed
+    provider = f"arn:aws:iam::{ACCOUNT}:oidc-provider/example.com"
+    assert may(Caller("FederatedUser", ACCOUNT, provider), NONE, {"Federated": provider}).allowed
+    assert not may(Caller("FederatedUser", ACCOUNT, provider), NONE, {"Federated": "other"}).allowed
     external = {"StringEquals": {"sts:ExternalId": "x"}}
     assert not may(USER, assume, {"AWS": USER.arn}, Condition=external).allowed
 

@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from unkai.app.compose import SERVICES, bootstrap, make_lanes, make_platform, programs
@@ -26,6 +27,7 @@ SECRET = b"simulation" + b"\0" * 22
 ACCOUNT = "111111111111"
 ROOT = Caller("Root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", user_id=ACCOUNT)
 REGION = "eu-west-1"
+NO_BLOBS = Path("the stories have no large values")
 
 
 class SimClock:
@@ -145,10 +147,10 @@ class World:
 
     def _platform(self) -> Platform:
         engine: Engine = SimEngine(self.store, random.Random(self.random.random()), self.rates)
-        return make_platform(engine, self.clock, SECRET)
+        return make_platform(engine, self.clock, SECRET, NO_BLOBS)
 
     async def start(self) -> None:
-        quiet = make_platform(self.store.engine, self.clock, SECRET)
+        quiet = make_platform(self.store.engine, self.clock, SECRET, NO_BLOBS)
         await bootstrap(quiet, RootCredentials(ACCOUNT, "AKIASIMULATION000000", "0" * 40))
         self._start_lanes()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,8 +127,6 @@ async def test_changes_before_the_snapshot_are_no_conflict(world: World) -> None
 
 
 async def test_the_first_of_two_in_one_batch_wins(world: World) -> None:
-    import asyncio
-
     opened = [begin(world.engine) for _ in range(5)]
     for one in opened:
         value = await one.tx.get(b"n") or b""
@@ -175,8 +174,6 @@ async def test_outcome_none_is_final(world: World) -> None:
 
 async def test_outcome_waits_for_what_is_queued(world: World) -> None:
     # The asker was cancelled and asks: its commit has arrived, so it will happen, and the answer must say so.
-    import asyncio
-
     if world.kind == "faulty":
         pytest.skip("a pause may keep the commit from arriving at all")
     opened = begin(world.engine)
@@ -189,8 +186,6 @@ async def test_outcome_waits_for_what_is_queued(world: World) -> None:
 
 
 async def test_a_lost_connection_ends_in_commit_unknown(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    import asyncio
-
     async with World("remote", tmp_path) as world:
         await write(world.engine, (b"b", b""))
         opened = begin(world.engine)

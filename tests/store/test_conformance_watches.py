@@ -65,6 +65,8 @@ async def test_a_signal_nobody_used_is_passed_on(world: World) -> None:
 async def test_one_that_leaves_before_its_signal_takes_none(world: World) -> None:
     first, second = await world.engine.watch(b"c"), await world.engine.watch(b"c")
     first.close()
+    first.close()
+    assert not await second.wait(0.05), "leaving twice signals nobody"
     await signal(world.engine)
     assert await second.wait(1)
     second.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -70,7 +71,7 @@ async def test_a_reader_that_died_is_cleared(tmp_path: Path) -> None:
         "import os, sys; from pathlib import Path; from unkai.store.engines.lmdb import *;"
         "env = open_environment(Path(sys.argv[1]), readonly=True); s = LmdbSnapshot(env); os.kill(os.getpid(), 9)"
     )
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "store")], check=False)
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program, str(tmp_path / "store")], check=False)
     assert store.stats()["readers"] == 1, "its place is still taken, and with it every page that is freed from now on"
     assert store.reader_check() == 1
     assert store.stats()["readers"] == 0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unkai.store.frames import FRAME_SIZE_BYTES_MAX, FrameReader, FrameTooLarge, pack_frame
 from unkai.store.tuples import Element, pack, prefix_end, unpack
 
 INTS = st.integers(-(2**64) + 1, 2**64 - 1) | st.integers(-300, 300)
-BYTES = st.binary(max_size=4) | st.lists(st.sampled_from([b"\0", b"\xff", b"\1", b"a"])).map(b"".join)
-TEXT = st.text(max_size=4) | st.text(alphabet="\0\x01aé\uffff\U0001f600", max_size=5)
+BYTES = st.binary(max_size=4) | st.lists(st.sampled_from([b"\0", b"\xff", b"\1", b"\2", b"a"])).map(b"".join)
+TEXT = st.text(max_size=4) | st.text(alphabet="\0\x01\x02aé\uffff\U0001f600", max_size=5)
 TUPLES = st.lists(BYTES | TEXT | INTS, max_size=4).map(tuple)
 
 _RANKS = {bytes: 0, str: 1, int: 2}
@@ -33,6 +33,8 @@ def test_round_trip(elements: tuple[Element, ...]) -> None:
     assert order(unpack(pack(*elements))) == order(elements)
 
 
+@example(("a",), ("a\0b",))
+@example((b"\1",), (b"\1\1",))
 @given(TUPLES, TUPLES)
 def test_a_prefix_holds_exactly_the_tuples_that_begin_with_it(
     one: tuple[Element, ...], other: tuple[Element, ...]

@@ -9,13 +9,15 @@ from unkai.calls.execute import Platform
 from unkai.calls.programs import programs_of, run_of
 from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
-from unkai.services import iam, sqs
-from unkai.services.iam import identity
+from unkai.layers.blobs import FileBlobs
+from unkai.services import iam, s3, sqs
+from unkai.services.iam import identity as iam_identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from unkai.app.datadir import RootCredentials
     from unkai.kernel.clock import Clock
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
     from unkai.layers.tasks import TaskRow
     from unkai.store.api import Engine, Program
 
-SERVICES: tuple[Service, ...] = (*iam.SERVICES, sqs.SERVICE)
+SERVICES: tuple[Service, ...] = (*iam.SERVICES, s3.SERVICE, sqs.SERVICE)
 
-IDENTITY = Identity(identity.generation_key, identity.credential, identity.principal_policies)
+IDENTITY = Identity(iam_identity.generation_key, iam_identity.credential, iam_identity.principal_policies)
 
 
 def programs(secret: bytes) -> dict[str, Program]:
@@ -34,8 +36,9 @@ def programs(secret: bytes) -> dict[str, Program]:
     return programs_of(SERVICES, secret)
 
 
-def make_platform(engine: Engine, clock: Clock, secret: bytes) -> Platform:
-    return Platform(SERVICES, engine, clock, secret, Authorizer(IDENTITY))
+def make_platform(engine: Engine, clock: Clock, secret: bytes, blobs: Path, identity: Identity = IDENTITY) -> Platform:
+    """`blobs` is the folder for large values; `Blobs.recover` makes it."""
+    return Platform(SERVICES, engine, clock, secret, Authorizer(identity), FileBlobs(blobs, engine.snapshot))
 
 
 async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:
@@ -46,7 +49,7 @@ async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:
         "access_key_id": credentials.access_key_id,
         "secret": credentials.secret_access_key,
     }
-    await run(platform.engine, run_of("iam.bootstrap", identity.bootstrap, ctx, inp))
+    await run(platform.engine, run_of("iam.bootstrap", iam_identity.bootstrap, ctx, inp))
 
 
 def make_lanes(platform: Platform) -> list[Lane]:

@@ -31,6 +31,13 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 
 SIGNED_HEADERS_MAX_CHARS = 8192
 
+# "In most cases, a request must reach AWS within five minutes of the time stamp in the request."
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
+# S3, STS and IAM allow fifteen (S3 says so in MaxAllowedSkewMilliseconds).
+SKEW_S = 300
+SKEW_LONG_S = 900
+_LONG_SKEW = errors.S3_SERVICES | {"sts", "iam"}
+
 Payload = Literal["body", "declared", "unsigned", "streaming", "streaming-trailer", "streaming-unsigned-trailer"]
 """How the body is covered: by its SHA-256, which the verifier computes ("body"); by the SHA-256 that the client declares, to be
 compared with the body once that is known ("declared"); not at all ("unsigned"); chunk by chunk (the streaming kinds)."""
@@ -79,6 +86,11 @@ class Claim:
     @property
     def presigned(self) -> bool:
         return self.expires_s is not None
+
+
+def skew_s(service: str) -> int:
+    """How far a request's time may be from ours."""
+    return SKEW_LONG_S if service in _LONG_SKEW else SKEW_S
 
 
 def parse(request: HttpRequest, service: str = "") -> Claim | None:
@@ -169,6 +181,9 @@ def _from_query(request: HttpRequest, service: str) -> Claim | None:
         message = f'X-Amz-Algorithm only supports "{ALGORITHM} and {ASYMMETRIC}"'
         raise errors.query_malformed(message) if dialect == "s3" else errors.incomplete(dialect, message, "")
     stamp, signature, signed = given.get("X-Amz-Date"), given.get("X-Amz-Signature"), given.get("X-Amz-SignedHeaders")
+    if scope is not None and dialect != "s3":
+        # Only S3 insists on it; aws-sdk-go's presigned STS requests come without.
+        given.setdefault("X-Amz-Expires", str(skew_s(scope[3])))
     if not algorithm or not credential or not stamp or not signature or not signed or "X-Amz-Expires" not in given:
         raise errors.query_malformed(_SIX) if dialect == "s3" else errors.incomplete_query(dialect, given)
     if scope is None or len(signed) > SIGNED_HEADERS_MAX_CHARS:
@@ -236,7 +251,7 @@ def _amz_parameters(raw: str) -> dict[str, str]:
         name, _, value = part.partition("=")
         if name.startswith("X-Amz-"):
             # The first of two wins here; the signature covers both, so nothing can be slipped in.
-            given.setdefault(name, unquote_plus(value))
+            given.setdefault(name, unquote_plus(value, "latin-1"))
     return given
 
 

@@ -20,7 +20,8 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 ASYMMETRIC = "AWS4-ECDSA-P256-SHA256"
 CREDENTIAL_MAX_CHARS = 512
 
-Dialect = Literal["s3", "json", "query"]
+Dialect = Literal["s3", "json", "rest", "query"]
+"""Who words a refusal: S3, a JSON-RPC service, a REST-JSON service, or one that answers in XML."""
 
 S3_SERVICES = frozenset({"s3", "s3express", "s3-object-lambda", "s3-outposts"})
 _XML_SERVICES = frozenset(
@@ -51,18 +52,20 @@ def dialect_of(request: HttpRequest, service: str) -> Dialect:
     """How the service that the request addresses words its refusals."""
     if service in S3_SERVICES:
         return "s3"
-    if service in _XML_SERVICES or "application/x-www-form-urlencoded" in request.headers.get("content-type", ""):
-        return "query"
-    return "json"
+    sent = request.headers
+    if "x-amz-target" in sent or "smithy-protocol" in sent:
+        return "json"
+    form = "application/x-www-form-urlencoded" in sent.get("content-type", "")
+    return "query" if form or service in _XML_SERVICES or "Action=" in request.query else "rest"
 
 
 def refusal(dialect: Dialect, code: str, message: str) -> AwsError:
     """A refusal of a service other than S3. `code` is the query protocol's; JSON services have longer names."""
     assert dialect != "s3"
-    # JSON services answer 400; the query protocol uses 403 where the caller is known but refused.
-    if dialect == "json":
-        return AwsError(_JSON_CODES[code], message, status=400)
-    return AwsError(code, message, status=400 if code == "IncompleteSignature" else 403)
+    if dialect == "query":
+        return AwsError(code, message, status=400 if code == "IncompleteSignature" else 403)
+    # JSON-RPC services answer 400 to all that the client could have done better, REST-JSON ones 403.
+    return AwsError(_JSON_CODES[code], message, status=400 if dialect == "json" else 403)
 
 
 def s3_refusal(code: str, message: str, status: int, **members: Any) -> AwsError:

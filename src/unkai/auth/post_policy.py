@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from base64 import b64decode
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from unkai.kernel.errors import AwsError
 
 POLICY_MAX_CHARS = 65_536
+_SIZE = re.compile(r"[0-9]{1,18}\Z").match
 _UNBOUND = frozenset({"file", "policy", "x-amz-signature", "signature", "awsaccesskeyid"})
 
 
@@ -140,7 +142,7 @@ def _starts_with(name: str, given: str, wanted: str) -> bool:
 
 
 def _range(condition: list[Any], so_far: UploadLimits) -> UploadLimits:
-    if len(condition) != 3 or not all(str(part).isascii() and str(part).isdecimal() for part in condition[1:]):
+    if len(condition) != 3 or not all(_SIZE(str(part)) for part in condition[1:]):
         raise _denied(f"Policy Condition failed: {json.dumps(condition)[:512]}")
     low, high = int(condition[1]), int(condition[2])
     return UploadLimits(max(low, so_far.min_bytes), high if so_far.max_bytes is None else min(high, so_far.max_bytes))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from unkai.auth import canonical, errors, sigv2
-from unkai.auth.claim import TERMINATOR, UNSIGNED, Claim
+from unkai.auth.claim import TERMINATOR, UNSIGNED, Claim, skew_s
 from unkai.auth.errors import ALGORITHM
 from unkai.kernel.http import HttpRequest
 
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
     from unkai.kernel.errors import AwsError
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-
-# "In most cases, a request must reach AWS within five minutes of the time stamp in the request."
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html
-# S3, STS and IAM allow fifteen (S3 says so in MaxAllowedSkewMilliseconds).
-SKEW_S = 300
-SKEW_LONG_S = 900
-_LONG_SKEW = errors.S3_SERVICES | {"sts", "iam"}
 
 
 @lru_cache(maxsize=1024)
@@ -98,7 +91,7 @@ def _canonical_request(claim: Claim, request: HttpRequest, content: str) -> byte
 def _check_time(claim: Claim, now_ms_values: Sequence[int]) -> None:
     """Refuse what is timely by none of the clocks; the first clock is the one that the refusal speaks of."""
     assert now_ms_values, "at least one clock"
-    allowed_s = SKEW_LONG_S if claim.service in _LONG_SKEW else SKEW_S
+    allowed_s = skew_s(claim.service)
     ahead_ms = behind_ms = allowed_s * 1000
     if claim.expires_s is not None:
         behind_ms = claim.expires_s * 1000
@@ -205,7 +198,7 @@ _NEVER_SIGNED = frozenset(
 def _own_claim(
     keys: Keys, service: str, region: str, stamp: str, names: tuple[str, ...], expires_s: int | None, content: str
 ) -> Claim:
-    dialect: errors.Dialect = "s3" if service in errors.S3_SERVICES else "json"
+    dialect: errors.Dialect = "s3" if service in errors.S3_SERVICES else "rest"
     token = keys.session_token
     return Claim(
         dialect, keys.access_key_id, stamp[:8], region, service, stamp, 0, names, "", token, expires_s, "body", content

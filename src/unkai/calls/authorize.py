@@ -111,16 +111,19 @@ class Authorizer:
         rights = await self.rights(tx, ctx.caller, session_token)
         if not rights.exists:
             raise AwsError("InvalidClientTokenId", "The security token included in the request is invalid.", status=403)
-        decide = evaluate_trust if service.resource_policy_kind == "trust" else evaluate
         for declared in needed:
             access = declared if service.complete is None else await service.complete(tx, declared)
             resource_account, policy = await _resource_side(tx, service, ctx, access.resource)
+            # STS has operations on what is no role, which have no trust policy (and a role always has one).
+            is_trust = policy is not None and service.resource_policy_kind == "trust"
+            decide = evaluate_trust if is_trust else evaluate
             context = RequestContext(
                 ctx.caller,
                 ctx,
                 access.context,
                 principal_tags=rights.principal_tags,
                 request_tags=access.request_tags,
+                resource_tags=access.resource_tags,
                 resource_account=resource_account,
             )
             request = Request(ctx.caller, access.action, access.resource, context, resource_account)
@@ -132,7 +135,8 @@ class Authorizer:
 async def _resource_side(tx: ReadTx, service: Service, ctx: Ctx, arn: str) -> tuple[str, CompiledSet | None]:
     """Who owns the resource, and its policy."""
     parsed = Arn.parse(arn) if arn != "*" else None
-    account = parsed.account if parsed is not None and parsed.account else ctx.account
+    # AWS's managed policies (account "aws") are every account's own.
+    account = parsed.account if parsed is not None and parsed.account not in ("", "aws") else ctx.account
     if service.resource_policy is None or parsed is None:
         return account, None
     found = await service.resource_policy(tx, arn)

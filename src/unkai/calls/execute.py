@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unkai.calls.authorize import Authorizer
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
+    from unkai.kernel.ports import Blobs
     from unkai.kernel.service import Operation, Service
     from unkai.store.api import Engine, ReadTx, Snapshot, Watch
 
@@ -47,12 +48,19 @@ class Platform:
     """One process's view of the node: kernel.ports.Node for handlers, and `execute` for those who call them."""
 
     def __init__(
-        self, services: Sequence[Service], engine: Engine, clock: Clock, secret: bytes, authorizer: Authorizer
+        self,
+        services: Sequence[Service],
+        engine: Engine,
+        clock: Clock,
+        secret: bytes,
+        authorizer: Authorizer,
+        blobs: Blobs,
     ) -> None:
         self.engine = engine
         self.clock = clock
         self.secret = secret
         self.authorizer = authorizer
+        self.blobs = blobs
         self.services = {service.name: service for service in services}
         self._bound = {
             (service.name, name): Bound(service, name, operation, program_name(service.name, operation.handler))

@@ -6,6 +6,7 @@ may stand for several models; the table says how they are told apart.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ MODEL_OF_PATH = (("apigateway", "/v2/", "apigatewayv2"), ("s3", "/v20180820/", "
 
 DEFAULT_SERVICE = "s3"
 """An unsigned request without a target is for S3: a public object, a form upload, a preflight."""
+
+_QUEUE_PATH = re.compile(r"/\d{12}/[^/]+\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,21 @@ def service_of(request: HttpRequest, signing_name: str, targets: Targets) -> str
     if not signing_name:
         if target is not None:
             raise AwsError("UnknownOperationException", "", status=404)
-        return DEFAULT_SERVICE
+        return _service_of_unsigned(request)
     for name, prefix, model in MODEL_OF_PATH:
         if signing_name == name and request.path.startswith(prefix):
             return model
     return MODEL_OF_SIGNING_NAME.get(signing_name, signing_name)
+
+
+def _service_of_unsigned(request: HttpRequest) -> str:
+    """The few calls that clients make without a signature, by their form; S3's otherwise."""
+    if "Action=ConfirmSubscription" in request.query or "Action=Unsubscribe" in request.query:
+        return "sns"  # the links in its messages
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        # A form for an account's queue, or AssumeRoleWithWebIdentity and AssumeRoleWithSAML.
+        return "sqs" if _QUEUE_PATH.match(request.path) else "sts"
+    return DEFAULT_SERVICE
 
 
 def bucket_of_host(host: str) -> str | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.http import HttpRequest
     from unkai.kernel.ports import ResourcePolicy
     from unkai.kernel.wording import Wording
 
@@ -44,6 +45,8 @@ class Access:
     context: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     request_tags: Mapping[str, str] | None = None
     """Tags that the call would set: aws:RequestTag/ and aws:TagKeys."""
+    resource_tags: Mapping[str, str] | None = None
+    """Tags that the resource has: aws:ResourceTag/. A service's `complete` gives them."""
 
 
 AccessRule = Any
@@ -91,6 +94,8 @@ class Service:
     resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
     `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
     Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
+    `preflight(tx, request)` gives the headers that answer an OPTIONS request (or refuses it), `cross_origin(tx, request)` those
+    that the answer to a request with an Origin gets besides its own; `request` is in the form that the codec reads.
     `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers `(tx) -> list[str]` of
     violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses what its model forbids.
     """
@@ -106,6 +111,8 @@ class Service:
     complete: Callable[[Any, Access], Awaitable[Access]] | None = None
     wording: Wording = DEFAULT
     dataplane: Any = None
+    preflight: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
+    cross_origin: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
 
 

@@ -74,7 +74,7 @@ class Policy:
 
 def parse(text: str, kind: Kind, *, size_max_chars: int = SIZE_MAX_CHARS) -> Policy:
     """The policy in `text`. Raises MalformedPolicyDocument (for resource policies MalformedPolicy) or LimitExceeded."""
-    if size_chars(text[: size_max_chars * 2]) > size_max_chars or len(text) > 4 * SIZE_MAX_CHARS:
+    if len(text) > 4 * SIZE_MAX_CHARS or size_chars(text) > size_max_chars:
         raise AwsError("LimitExceeded", f"Cannot exceed quota for PolicySize: {size_max_chars}", status=409)
     document = _load(text, kind)
     if not isinstance(document, dict) or not document.keys() <= {"Version", "Id", "Statement"}:

@@ -40,7 +40,6 @@ Test = Callable[[str, Context], "bool | None"]
 """Whether a text matches. None: a variable of the pattern has no value in this request."""
 
 _SPECIAL = re.compile(r"\$\{([^{}]*)\}")
-_VARIABLE = re.compile(r"\s*([^,'\s][^,']*?)\s*(?:,\s*'([^']*)'\s*)?\Z")
 
 
 def tokens(text: str, *, variables: bool, wildcards: bool = True) -> tuple[Token, ...]:
@@ -51,15 +50,18 @@ def tokens(text: str, *, variables: bool, wildcards: bool = True) -> tuple[Token
         out.extend(_wild(text[end : found.start()], wildcards))
         end = found.end()
         inner = found.group(1)
-        named = _VARIABLE.match(inner)
-        if inner in ("*", "?", "$"):
-            out.append(inner)
-        elif named is None:
-            out.append(found.group(0))
-        else:
-            out.append(Variable(named.group(1).lower(), named.group(2)))
+        out.append(inner if inner in ("*", "?", "$") else _variable(inner) or found.group(0))
     out.extend(_wild(text[end:], wildcards))
     return tuple(out)
+
+
+def _variable(inner: str) -> Variable | None:
+    """`key` or `key, 'default'`; None where it is neither, which is then plain text."""
+    key, comma, default = (part.strip() for part in inner.partition(","))
+    quoted = len(default) >= 2 and default[0] == default[-1] == "'" and "'" not in default[1:-1]
+    if not key or "'" in key or (comma and not quoted):
+        return None
+    return Variable(key.lower(), default[1:-1] if comma else None)
 
 
 def _wild(text: str, wildcards: bool) -> list[Token]:
@@ -130,31 +132,36 @@ def _match(text: str, head: _Piece, middle: Sequence[_Piece], tail: _Piece) -> b
 class _Piece:
     """What stands between two stars: a fixed number of characters, some of which may be any."""
 
-    __slots__ = ("_pattern", "length", "literal")
+    __slots__ = ("_literals", "length", "literal")
 
     def __init__(self, parts: Sequence[str | Wild]) -> None:
-        self.length = sum(len(part) if isinstance(part, str) else 1 for part in parts)
-        self.literal: str | None = None
-        self._pattern: re.Pattern[str] | None = None
-        if any(isinstance(part, Wild) for part in parts):
-            # Fixed length and no repetition, so at most text times piece steps.
-            source = "".join(re.escape(part) if isinstance(part, str) else "." for part in parts)
-            self._pattern = re.compile(source, re.DOTALL)
-        else:
-            self.literal = "".join(part for part in parts if isinstance(part, str))
+        literals: list[tuple[int, str]] = []
+        self.length = 0
+        for part in parts:
+            if isinstance(part, str):
+                literals.append((self.length, part))
+            self.length += len(part) if isinstance(part, str) else 1
+        self._literals = literals
+        self.literal = "".join(text for _, text in literals) if Wild.ONE not in parts else None
 
     def is_at(self, text: str, at: int) -> bool:
-        if self.literal is not None:
-            return text.startswith(self.literal, at)
-        assert self._pattern is not None
-        return self._pattern.match(text, at) is not None
+        return all(text.startswith(literal, at + offset) for offset, literal in self._literals)
 
     def find(self, text: str, start: int, end: int) -> int:
+        """The first place from `start` where the piece fits and ends by `end`, or -1."""
         if self.literal is not None:
             return text.find(self.literal, start, end)
-        assert self._pattern is not None
-        found = self._pattern.search(text, start, end)
-        return -1 if found is None else found.start()
+        offset, first = self._literals[0] if self._literals else (0, "")
+        at = start
+        while at + self.length <= end:
+            hit = text.find(first, at + offset, end)
+            if hit < 0 or hit - offset + self.length > end:
+                return -1
+            at = hit - offset
+            if self.is_at(text, at):
+                return at
+            at += 1
+        return -1
 
 
 def pattern(text: str, *, variables: bool, wildcards: bool = True, fold: bool = False) -> Test:

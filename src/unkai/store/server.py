@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from unkai.store.api import Commit
-from unkai.store.frames import FrameConnection
-from unkai.store.writer import Outcome, Serial, Writer
+from unkai.store.frames import FrameConnection, FrameTooLarge
+from unkai.store.writer import FAILED, Outcome, Serial, Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,10 @@ class StoreServer:
 
     def _answer(self, connection: FrameConnection, number: int) -> Any:
         def answer(outcome: Outcome) -> None:
-            connection.send((number, outcome.kind, outcome.data, outcome.reason))
+            try:
+                connection.send((number, outcome.kind, outcome.data, outcome.reason))
+            except FrameTooLarge:  # it must not keep the others of the batch from their answers
+                connection.send((number, FAILED, b"", "the program's answer is too large"))
 
         return answer
 

@@ -1,11 +1,17 @@
 """Tuples of bytes, text and integers as keys whose byte order is the tuples' order.
 
-Each element is a type byte and a body. Bytes and text escape NUL as NUL FF and end in NUL, so a prefix sorts first; integers
-have a length in their type byte, negative ones complemented. The idea is FoundationDB's tuple layer
+Each element is a type byte and a body. Bytes and text end in NUL, so a prefix sorts first; integers have a length in their
+type byte, negative ones complemented. The idea is FoundationDB's tuple layer
 (https://github.com/apple/foundationdb/blob/main/design/tuple.md); only what we store is here.
+
+In bodies NUL is 01 01 and 01 is 01 02. FoundationDB writes NUL as NUL FF; then the key of ("a",) begins the key of ("a\0b",)
+too, and a range from a prefix to `prefix_end` shows the rows of somebody else. Here the keys that begin with a tuple's key are
+exactly those of tuples that begin with it.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 BYTES = 0x01
 TEXT = 0x02
@@ -17,16 +23,26 @@ Element = bytes | str | int
 
 def pack(*elements: Element) -> bytes:
     """The key of a tuple. Integers have at most 8 bytes."""
-    out: list[bytes] = []
-    for element in elements:
-        if type(element) is str:
-            out.append(b"\x02" + element.encode().replace(b"\0", b"\0\xff") + b"\0")
-        elif type(element) is bytes:
-            out.append(b"\x01" + element.replace(b"\0", b"\0\xff") + b"\0")
-        else:
-            assert type(element) is int, f"a key has no element of type {type(element).__name__}"
-            out.append(_pack_int(element))
-    return b"".join(out)
+    return b"".join(map(_packed, elements))
+
+
+@lru_cache(maxsize=8192, typed=True)
+def _packed(element: Element) -> bytes:
+    """One element. Cached, since most keys begin with the same few accounts, regions and kinds of row."""
+    if type(element) is str:
+        return b"\x02" + _escape(element.encode()) + b"\0"
+    if type(element) is bytes:
+        return b"\x01" + _escape(element) + b"\0"
+    assert type(element) is int, f"a key has no element of type {type(element).__name__}"
+    return _pack_int(element)
+
+
+def _escape(body: bytes) -> bytes:
+    return body.replace(b"\x01", b"\x01\x02").replace(b"\0", b"\x01\x01")
+
+
+def _unescape(body: bytes) -> bytes:
+    return body.replace(b"\x01\x01", b"\0").replace(b"\x01\x02", b"\x01")
 
 
 def _pack_int(n: int) -> bytes:
@@ -46,9 +62,7 @@ def unpack(key: bytes) -> tuple[Element, ...]:
         at += 1
         if kind in (BYTES, TEXT):
             end = key.index(b"\0", at)
-            while key[end + 1 : end + 2] == b"\xff":
-                end = key.index(b"\0", end + 2)
-            body = key[at:end].replace(b"\0\xff", b"\0")
+            body = _unescape(key[at:end])
             out.append(body.decode() if kind == TEXT else body)
             at = end + 1
         else:

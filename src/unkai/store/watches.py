@@ -83,6 +83,7 @@ class LocalWatch:
         self._woken.set()
 
     def close(self) -> None:
-        if not self._watches.remove(self._ticket) and not self._is_used:
-            self._is_used = True
+        is_woken = not self._watches.remove(self._ticket)
+        if is_woken and not self._is_used:
             self._watches.fire(self._channel, 1)
+        self._is_used = True  # what was passed on, or never came, is not passed on by a second close

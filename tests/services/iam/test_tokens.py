@@ -6,8 +6,8 @@ from base64 import b64decode, b64encode
 
 from hypothesis import given
 from hypothesis import strategies as st
-from iam_driver import ACCOUNT, SECRET
 
+from tests.services.iam.driver import ACCOUNT, SECRET
 from unkai.kernel.caller import Caller, Session, anonymous
 from unkai.kernel.ctx import Ctx
 from unkai.kernel.ids import Ids
@@ -52,7 +52,7 @@ def test_any_other_text_is_refused(text: str) -> None:
     assert tokens.open_session(SEAL, KEY, text * 2000) is None or not text
 
 
-# A token works with its own access key only, and only where the same seal is: not on another node.
+# A token works with its own access key only, and only where the same seal is: not on another local.
 def test_bound_to_its_access_key_and_node() -> None:
     assert tokens.open_session(SEAL, "ASIAABCDEFGHIJKLMNOQ", TOKEN) is None
     assert tokens.open_session(bytes(32), KEY, TOKEN) is None

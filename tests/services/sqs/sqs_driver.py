@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from unkai.app.compose import bootstrap, make_lanes, make_platform, programs
@@ -47,7 +48,7 @@ class Pure:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.engine = Conflicting(open_memory(programs(SECRET)))
-        self.platform = make_platform(self.engine, self.clock, SECRET)  # type: ignore[arg-type]
+        self.platform = make_platform(self.engine, self.clock, SECRET, Path("no-blobs-here"))  # type: ignore[arg-type]
         self._loop = asyncio.new_event_loop()
         self.wait(bootstrap(self.platform, RootCredentials(ACCOUNT, "AKIAROOTROOTROOTROOT", "r" * 40)))
 

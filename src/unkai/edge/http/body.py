@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 _CHUNK_LINE_BYTES_MAX = 256
+_SMALL_PIECE_BYTES = 1024
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
 
@@ -172,8 +173,12 @@ class IncomingBody:
     # The connection's side.
 
     def put(self, piece: bytes) -> None:
-        self._pieces.append(piece)
         self.held_bytes += len(piece)
+        if self._pieces and len(piece) + len(self._pieces[-1]) <= _SMALL_PIECE_BYTES:
+            # A body sent byte by byte must not cost a hundred times its size.
+            self._pieces[-1] += piece
+        else:
+            self._pieces.append(piece)
         self._wake()
 
     def complete(self, trailers: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times are real time, kept to a quarter of the shortest of them."""
+    """Times are real time, kept to half of the shortest of them."""
 
     request_line_bytes_max: int = 16 * KIB
     header_size_bytes_max: int = 64 * KIB
@@ -46,4 +46,4 @@ class Limits:
         shortest = min(
             self.keep_alive_s, self.header_timeout_s, self.body_timeout_s, self.write_timeout_s, self.linger_s
         )
-        return shortest / 4
+        return shortest / 2

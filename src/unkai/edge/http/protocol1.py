@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, cast
 
 from unkai.edge.http.body import ChunkedDecoder, IncomingBody, LengthDecoder
 from unkai.edge.http.head import BadRequest
-from unkai.edge.http.sending import ClientGone, pieces_of, release
+from unkai.edge.http.sending import ClientGone, pieces_of, release, response_to
 from unkai.edge.http.writer import BadResponse, body_length, has_body, refusal, response_head
-from unkai.kernel.http import BodyIncomplete, HttpResponse
 
 if TYPE_CHECKING:
     from unkai.edge.http.server import Server
-    from unkai.kernel.http import HttpRequest
+    from unkai.kernel.http import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
 
@@ -359,18 +358,20 @@ class Http1(asyncio.Protocol):
         self._task = self._loop.create_task(self._answer(request))
 
     async def _answer(self, request: HttpRequest) -> None:
+        response = await response_to(request, self._server.handler)
         try:
-            response = await self._server.handler(request)
-        except BodyIncomplete:
-            response = HttpResponse(400)
+            if isinstance(response.body, bytes):
+                if not self._is_lost:
+                    self._write_head(request, response, response.body)
+            else:
+                await self._stream(request, response)
+        except ClientGone:
+            pass
         except Exception:
-            log.exception("a handler raised")
-            response = HttpResponse(500)
-        if isinstance(response.body, bytes):
-            if not self._is_lost:
-                self._write_head(request, response, response.body)
-        else:
-            await self._stream(request, response)
+            # Part of a response may be out. Only a cut tells the client that it is not whole.
+            log.exception("a response broke off")
+            self._is_closing = True
+            self._transport.abort()
         self._finish()
 
     def _write_head(self, request: HttpRequest, response: HttpResponse, body: bytes) -> bool | None:
@@ -399,13 +400,6 @@ class Http1(asyncio.Protocol):
             is_chunked = self._write_head(request, response, b"")
             if is_chunked is not None:
                 await self._send_pieces(response, is_chunked)
-        except ClientGone:
-            pass
-        except Exception:
-            # Part of a response is out. Only a cut tells the client that it is not whole.
-            log.exception("a response broke off")
-            self._is_closing = True
-            self._transport.abort()
         finally:
             await release(response)
 
@@ -480,6 +474,8 @@ class Http1(asyncio.Protocol):
             return
         is_body_due = self._decoder is not None
         self._is_closing = True
+        if self._body is not None:
+            self._body.fail("The request was answered.")
         self._buffer = b""
         self._inline = None
         self._decoder = None

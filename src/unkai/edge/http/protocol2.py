@@ -25,12 +25,12 @@ from hyperframe.frame import GoAwayFrame
 from unkai.edge.http.body import IncomingBody
 from unkai.edge.http.head import BadRequest
 from unkai.edge.http.head2 import headers_of, request_of, response_fields
-from unkai.edge.http.sending import ClientGone, pieces_of, release
+from unkai.edge.http.sending import ClientGone, pieces_of, release, response_to
 from unkai.edge.http.writer import BadResponse, has_body
-from unkai.kernel.http import BodyIncomplete, HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
     from unkai.edge.http.server import Server
+    from unkai.kernel.http import HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Stream:
     request: HttpRequest
     task: asyncio.Task[None] | None = None
     body: IncomingBody | None = None  # a body that the handler reads while it arrives
-    pieces: list[bytes] | None = None  # a small body, collected before the handler starts
+    collected: bytearray | None = None  # a small body, collected before the handler starts
     received_bytes: int = 0
     trailers: dict[str, str] | None = None
     is_ended: bool = False  # the client has sent all
@@ -103,6 +103,10 @@ class Http2(asyncio.Protocol):
         except h2.exceptions.ProtocolError:
             self._flush()  # h2 has put GOAWAY with the reason there
             self._end()
+            return
+        except Exception:
+            log.exception("the HTTP/2 framing failed")
+            self.abort()
             return
         self._flush()
 
@@ -233,7 +237,7 @@ class Http2(asyncio.Protocol):
         stream.deadline = self._server.deadline(limits.body_timeout_s)
         expects = "expect" in request.headers
         if length_bytes is not None and length_bytes <= limits.inline_body_bytes_max and not expects:
-            stream.pieces = []
+            stream.collected = bytearray()
             return
         on_start = partial(self._body_wanted, stream, expects)
         stream.body = request.body = IncomingBody(length_bytes, on_start, partial(self._body_taken, stream))
@@ -265,8 +269,8 @@ class Http2(asyncio.Protocol):
         if stream.body is not None:
             stream.body.put(data)
             size_bytes -= len(data)  # padding is acknowledged at once, the body when it is taken
-        elif stream.pieces is not None:
-            stream.pieces.append(data)
+        elif stream.collected is not None:
+            stream.collected += data
         if stream.body is not None and self._h2.remote_flow_control_window(stream_id) <= 0:
             stream.deadline = 0  # it is the handler's turn
         if size_bytes:
@@ -277,6 +281,7 @@ class Http2(asyncio.Protocol):
             stream.trailers = headers_of((bytes(n), bytes(v)) for n, v in event.headers or [])
         except BadRequest as error:
             self._reset(stream, Errors.PROTOCOL_ERROR, error.reason)
+            self._spend()
 
     def _end_body(self, stream: Stream) -> None:
         if stream.is_ended:
@@ -285,9 +290,9 @@ class Http2(asyncio.Protocol):
         stream.deadline = 0
         if stream.body is not None:
             stream.body.complete(stream.trailers or {})
-        elif stream.pieces is not None:
-            stream.request.body = b"".join(stream.pieces)
-            stream.pieces = None
+        elif stream.collected is not None:
+            stream.request.body = bytes(stream.collected)
+            stream.collected = None
             self._start(stream)
 
     def _body_wanted(self, stream: Stream, expects: bool) -> None:
@@ -321,13 +326,7 @@ class Http2(asyncio.Protocol):
         task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, stream: Stream) -> None:
-        try:
-            response = await self._server.handler(stream.request)
-        except BodyIncomplete:
-            response = HttpResponse(400)
-        except Exception:
-            log.exception("a handler raised")
-            response = HttpResponse(500)
+        response = await response_to(stream.request, self._server.handler)
         try:
             if stream.id in self._streams:
                 await self._respond(stream, response)

@@ -10,8 +10,10 @@
     ("iam", account, "count", kind)                   -> counter: how many users, groups, roles, policies, profiles
     ("iam", account, "member", group, user)           -> b""
     ("iam", account, "use", owner, policy, as, name)  -> the entity's name: a policy is attached to it, or its boundary
+    ("iam", account, "uses", owner, policy, what)     -> counter: "attached" or "boundary" uses
     ("iam", account, "in", role, profile)             -> b"": the role is in the instance profile
     ("iam", account, "used", access_key_id)           -> KeyUseRow
+    ("iamalias", alias)                               -> the account whose alias it is
     ("iamkey", access_key_id)                         -> KeyRow, for the whole node
     ("iamseal",)                                      -> 32 bytes: what session tokens are sealed with; never leaves the node
 
@@ -30,7 +32,7 @@ IAM-6  A row's name is its key's name but for case, and a policy's default versi
 
 from __future__ import annotations
 
-from unkai.store.tuples import pack, prefix_end
+from unkai.store.tuples import pack, prefix_end, unpack
 
 KINDS = ("user", "group", "role", "policy", "profile")
 USES = ("user", "group", "role", "user-boundary", "role-boundary")
@@ -43,6 +45,15 @@ def account(account: str) -> bytes:
 def accounts() -> tuple[bytes, bytes]:
     begin = pack("iam")
     return begin, prefix_end(begin)
+
+
+def account_of(key: bytes) -> str:
+    return str(unpack(key)[1])
+
+
+def after_account(account: str) -> bytes:
+    """The first key after all of an account's."""
+    return prefix_end(pack("iam", account))
 
 
 def generation(account: str) -> bytes:
@@ -85,6 +96,15 @@ def uses(account: str, owner: str = "", policy: str = "", use_as: str = "") -> t
     return begin, prefix_end(begin)
 
 
+def use_count(account: str, owner: str, policy: str, boundary: bool) -> bytes:
+    return pack("iam", account, "uses", owner, policy.lower(), "boundary" if boundary else "attached")
+
+
+def use_counts(account: str) -> tuple[bytes, bytes]:
+    begin = pack("iam", account, "uses")
+    return begin, prefix_end(begin)
+
+
 def in_profile(account: str, role: str, profile: str) -> bytes:
     return pack("iam", account, "in", role.lower(), profile.lower())
 
@@ -94,8 +114,22 @@ def in_profiles(account: str, role: str = "") -> tuple[bytes, bytes]:
     return begin, prefix_end(begin)
 
 
+def last_part(key: bytes) -> str:
+    """The name that ends a key, in lower case."""
+    return str(unpack(key)[-1])
+
+
+def use_of(key: bytes) -> str:
+    """Which of USES a "use" row is."""
+    return str(unpack(key)[5])
+
+
 def key_use(account: str, access_key_id: str) -> bytes:
     return pack("iam", account, "used", access_key_id)
+
+
+def alias(alias: str) -> bytes:
+    return pack("iamalias", alias)
 
 
 def access_key(access_key_id: str) -> bytes:

@@ -62,6 +62,8 @@ class RoleRow(msgspec.Struct, frozen=True, array_like=True):
     boundary: str = ""
     description: str = ""
     session_s_max: int = 3600
+    trusted: dict[str, str] = {}
+    """The users and roles that the trust policy names, with their unique ids at that time."""
 
 
 class ProfileRow(msgspec.Struct, frozen=True, array_like=True):

@@ -172,9 +172,14 @@ class LmdbStore:
         if self._has_reserve:
             log.info("the disk has space again")
             return None
-        stats = self.stats()
-        free_bytes = stats["free_pages"] * stats["page_size_bytes"] + self._disk_free_bytes()
+        free_bytes = self._free_pages() * self.env.stat()["psize"] + self._disk_free_bytes()
         return max(0, free_bytes - RESERVE_SIZE_BYTES)
+
+    def _free_pages(self) -> int:
+        """Pages of the file that hold nothing (or LMDB's own list of them)."""
+        tree = self.env.stat()
+        used = tree["branch_pages"] + tree["leaf_pages"] + tree["overflow_pages"]
+        return max(0, self.env.info()["last_pgno"] + 1 - META_PAGES - used)
 
     def refusal(self, error: Exception) -> StoreUnavailable:
         """What a client is told, with the reserve given up where the disk is full."""
@@ -242,13 +247,12 @@ class LmdbStore:
         that forgot to close.
         """
         info, tree = self.env.info(), self.env.stat()
-        used = tree["branch_pages"] + tree["leaf_pages"] + tree["overflow_pages"]
         moments = [int(row.split()[2]) for row in self.env.readers().splitlines()[1:] if row.split()[2] != "-"]
         return {
             "page_size_bytes": tree["psize"],
             "size_bytes": (info["last_pgno"] + 1) * tree["psize"],
             "pages": info["last_pgno"] + 1,
-            "free_pages": max(0, info["last_pgno"] + 1 - META_PAGES - used),
+            "free_pages": self._free_pages(),
             "entries": tree["entries"],
             "readers": len(moments),
             "oldest_reader_commits": info["last_txnid"] - min(moments, default=info["last_txnid"]),
