@@ -56,7 +56,10 @@ class Pure:
         return self._loop.run_until_complete(work)
 
     def call(self, operation: str, **inp: Any) -> dict[str, Any]:
-        out: dict[str, Any] = self.wait(self.platform.call("sqs", operation, inp, as_=ROOT, region=REGION))
+        return self.call_as(ROOT, operation, **inp)
+
+    def call_as(self, caller: Caller, operation: str, **inp: Any) -> dict[str, Any]:
+        out: dict[str, Any] = self.wait(self.platform.call("sqs", operation, inp, as_=caller, region=REGION))
         return out
 
     def advance(self, ms: int) -> None:
