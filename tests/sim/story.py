@@ -15,6 +15,8 @@ from tests.sim import loop
 from tests.sim.logs import LogsChecker
 from tests.sim.sns import TopicChecker
 from tests.sim.sqs import QueueChecker
+from tests.sim.sqs_dead import DeadLetterChecker
+from tests.sim.sqs_fifo import FifoChecker
 from tests.sim.world import World
 
 STEPS = 200
@@ -31,10 +33,12 @@ class Clients:
     finish: Callable[[], Coroutine[Any, Any, None]]
 
 
-def _clients(world: World) -> list[Clients]:
-    queue, topic, logs = QueueChecker(world), TopicChecker(world), LogsChecker(world)
+def _clients(world: World, dead: DeadLetterChecker) -> list[Clients]:
+    queue, fifo, topic, logs = QueueChecker(world), FifoChecker(world), TopicChecker(world), LogsChecker(world)
     return [
         Clients(queue, (queue.send, queue.receive), queue.drain),
+        Clients(fifo, (fifo.send, fifo.receive), fifo.drain),
+        Clients(dead, (dead.send, dead.receive), dead.drain),
         Clients(topic, (topic.publish, topic.publish_in_order), topic.drain),
         Clients(logs, (logs.put, logs.read), logs.finish),
     ]
@@ -43,7 +47,8 @@ def _clients(world: World) -> list[Clients]:
 async def _tell(seed: int) -> list[str]:
     world = World(seed)
     await world.start()
-    everybody = _clients(world)
+    dead = DeadLetterChecker(world)
+    everybody = _clients(world, dead)
     for clients in everybody:
         await clients.checker.set_up()
     rng = world.random
@@ -59,13 +64,14 @@ async def _tell(seed: int) -> list[str]:
         else:
             await world.crash_store()
         await asyncio.sleep(rng.random() * 0.02)
-        if broken := await world.check_invariants():
+        if broken := await world.check_invariants() + await dead.check():
             return broken
     await world.jump(60_000)
     await world.settle()
+    world.calm()
     for clients in everybody:
         await clients.finish()
-    broken = await world.check_invariants()
+    broken = await world.check_invariants() + await dead.check()
     await world.stop()
     return [line for clients in everybody for line in clients.checker.broken] + broken
 
