@@ -75,6 +75,7 @@ class Keeper:
         self._log_dropped = 0
         self._dirty: dict[int, Environment] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._housekeeping: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         self.code.open()
@@ -86,12 +87,11 @@ class Keeper:
         listener.listen(128)
         server = await self._loop.create_unix_server(lambda: Client(self), sock=listener)
         os.rename(f"{path}.new", path)
-        housekeeping = self._loop.create_task(self._keep_house())
         watching = self._loop.create_task(self._watch_memory()) if self.settings.level != "full" else None
         self._loop.add_signal_handler(signal.SIGTERM, self._end)
         await self._ended
-        for task in filter(None, (housekeeping, watching)):
-            task.cancel()
+        if watching is not None:
+            watching.cancel()
         server.close()
         stops = [self._loop.create_task(environment.stop("SPINDOWN")) for environment in self._environments.values()]
         if stops:
@@ -119,6 +119,8 @@ class Keeper:
         number = assigned.environment
         if assigned.cold:
             self._environments[number] = Environment(self, number, spec, code)
+            if self._housekeeping is None:
+                self._housekeeping = self._loop.call_later(_HOUSEKEEPING_S, self._keep_house)
         environment, failure = self._environments[number], None
         try:
             if assigned.cold:
@@ -227,11 +229,13 @@ class Keeper:
             if environment.broken and self._pool.is_idle(environment.number):
                 self._stop_soon(environment.number, "FAILURE")
 
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            for number in self._pool.reap(self._clock.real_ms()):
-                self._stop_soon(number, "SPINDOWN")
+    def _keep_house(self) -> None:
+        """Once a second while there are environments, and not at all without."""
+        self._housekeeping = None
+        for number in self._pool.reap(self._clock.real_ms()):
+            self._stop_soon(number, "SPINDOWN")
+        if self._pool.size:
+            self._housekeeping = self._loop.call_later(_HOUSEKEEPING_S, self._keep_house)
 
     async def _watch_memory(self) -> None:
         """Where no cgroup limits memory."""
