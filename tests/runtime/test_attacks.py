@@ -96,6 +96,13 @@ def test_huge_output(node: Node) -> None:
     still_well(node)
 
 
+def test_output_of_a_child_that_outlives_the_runtime(node: Node) -> None:
+    # Its pipe never runs dry; whoever reads it to its end would never serve another function.
+    source = "import os, subprocess\ndef handler(e, c):\n    subprocess.Popen(['yes'])\n    os._exit(5)"
+    assert "exit status 5" in json.loads(node.invoke(node.function(source)).payload)["errorMessage"]
+    still_well(node)
+
+
 def test_the_file_system_shows_nothing_of_the_host(node: Node, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("data directory")

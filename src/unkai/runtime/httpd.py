@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HEAD_SIZE_BYTES_MAX = 64 * 1024
+_PENALTY_S = 0.05
 CONNECTIONS_MAX = 64
 """For each environment: a runtime needs one or two, an extension as many."""
 _REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
@@ -165,4 +166,12 @@ class Connection(asyncio.Protocol):
         self._transport.write(head.encode("latin-1", "replace") + body)
         if self._last:
             self._transport.close()
+        elif status >= 400:
+            # Who asks for nonsense waits: the keeper's time is every function's.
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(_PENALTY_S, self._go_on)
         return True
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
