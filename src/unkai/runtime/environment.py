@@ -17,7 +17,7 @@ from unkai.kernel import clock, ids
 from unkai.runtime import loglines, variables
 from unkai.runtime.api import INIT_TIMEOUT_S, FunctionSpec, Invocation, LogLine, Report, Result
 from unkai.runtime.egress import Egress
-from unkai.runtime.extensions import Extension, Extensions
+from unkai.runtime.extensions import EXTENSIONS_MAX, Extension, Extensions
 from unkai.runtime.httpd import Api, Connection
 from unkai.runtime.output import Output
 from unkai.runtime.protocol import Failure, RuntimeSide, StreamTarget, Work
@@ -181,6 +181,10 @@ class Environment:
         folder = opt / "extensions" if opt else None
         programs = sorted(entry for entry in folder.iterdir() if entry.is_file()) if folder and folder.is_dir() else []
         if not programs:
+            return
+        if len(programs) > EXTENSIONS_MAX:
+            text = f"more than {EXTENSIONS_MAX} extensions"
+            self._side.ready.set_result(Failure("Extension.TooMany", loglines.failed("Extension.TooMany", " ", text)))
             return
         self._extensions.expected = {program.name for program in programs}
         environment = variables.extension_variables(self._variables)

@@ -307,11 +307,11 @@ class Spawner:
             kind, number, process, value = (
                 int.from_bytes(data[at : at + 4], "little", signed=True) for at in (0, 4, 8, 12)
             )
-            cell = self.cells[number]
-            if kind == 0:
+            cell = self.cells.get(number)
+            if cell is not None and kind == 0:
                 cell.forked[process] = cells.Forked(server.number, value, fds.pop())
                 self._say(messages.Started(number, process))
-            else:
+            elif cell is not None and process in cell.forked:
                 cell.forked.pop(process).close()
                 self._tell_exit(cell, process, value)
         for fd in fds:
