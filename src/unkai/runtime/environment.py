@@ -74,6 +74,8 @@ class Environment:
         day = clock.format_utc(self._clock.real_ms(), "%Y/%m/%d")
         self.log_stream = f"{day}/[{spec.version}]{ids.random_bytes(16).hex()}"
         self.lines: list[LogLine] = []
+        self.log_backlog = self.log_dropped = 0
+        """Bytes of ours that no reader has taken yet, and lines that were lost over it: the keeper's accounts."""
         self._tail: loglines.Tail | None = None
         self._init_ms: float | None = None
         self._freeze_timer: asyncio.TimerHandle | None = None
@@ -468,6 +470,13 @@ class Environment:
         if text:
             self._line(text, now_ms)
         self._telemetry.emit(kind, record, now_ms)
+
+    def tell_dropped(self) -> None:
+        lost, self.log_dropped = self.log_dropped, 0
+        self._line(
+            f"unkai: {lost} log lines were dropped, since they were written faster than they were read",
+            self._clock.real_ms(),
+        )
 
     def _line(self, text: str, now_ms: int) -> None:
         self.lines.append(LogLine(now_ms, text))
