@@ -9,6 +9,7 @@ import random
 import pytest
 
 from tests.sim import loop
+from tests.sim.s3 import BucketChecker
 from tests.sim.sqs import QueueChecker
 from tests.sim.world import World
 
@@ -20,6 +21,8 @@ async def _tell(seed: int) -> list[str]:
     await world.start()
     queue = QueueChecker(world)
     await queue.set_up()
+    bucket = BucketChecker(world)
+    await bucket.set_up()
     rng = world.random
     for _ in range(STEPS):
         at = rng.randrange(len(world.workers))
@@ -34,15 +37,18 @@ async def _tell(seed: int) -> list[str]:
             await world.crash_worker(at)
         else:
             await world.crash_store()
+        if rng.random() < 0.5:
+            world.spawn(at, bucket.step(at))
         await asyncio.sleep(rng.random() * 0.02)
         if broken := await world.check_invariants():
             return broken
     await world.jump(60_000)
     await world.settle()
     await queue.drain()
+    await bucket.finish()
     broken = await world.check_invariants()
     await world.stop()
-    return queue.broken + broken
+    return queue.broken + bucket.broken + broken
 
 
 def tell(seed: int) -> list[str]:
