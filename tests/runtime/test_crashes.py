@@ -1,6 +1,6 @@
 """kill -9 at any of the runtime's processes: clients get a retryable error, nothing stays behind, a restart is clean."""
 
-# ruff: noqa: E501, ASYNC110 -- functions' sources are lines of text; other processes are waited for
+# ruff: noqa: E501 -- functions' sources are lines of text; other processes are waited for
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Timeouts, memory, concurrency, reuse and rest: what Lambda promises of an execution environment."""
 
-# ruff: noqa: E501, ASYNC110 -- functions' sources are lines of text; other processes are waited for
+# ruff: noqa: E501 -- functions' sources are lines of text; other processes are waited for
 
 from __future__ import annotations
 

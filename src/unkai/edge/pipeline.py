@@ -15,7 +15,7 @@ from unkai.auth import sigv4
 from unkai.auth.claim import parse
 from unkai.edge.bodies import covered_body
 from unkai.edge.control import control, error_response
-from unkai.edge.routing import bucket_of_host, service_of, targets_of
+from unkai.edge.routing import bucket_of_host, data_plane_of, service_of, targets_of
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
 from unkai.kernel.errors import AwsError, internal_failure, not_implemented
@@ -91,6 +91,9 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(CONTROL_PREFIX):
             record.service = "unkai"
             response = await _control(door, request)
+        elif (service := data_plane_of(request)) is not None and service in door.platform.services:
+            record.service = service
+            response = await _data_plane(door, request, record)
         else:
             response = await _respond(door, request, record, target)
     except AwsError as error:
@@ -137,6 +140,15 @@ async def _control(door: Door, request: HttpRequest) -> HttpResponse:
         return await control(request, door)
     except AwsError as error:
         return error_response(error)
+
+
+async def _data_plane(door: Door, request: HttpRequest, record: Record) -> HttpResponse:
+    """The second door: a service answers the raw request, from nobody in particular."""
+    service = door.platform.services[record.service]
+    response: HttpResponse = await service.dataplane(
+        _ctx(door, anonymous(), None, request, record), door.platform, request
+    )
+    return response
 
 
 async def _respond(door: Door, request: HttpRequest, record: Record, target: _Target) -> HttpResponse:

@@ -94,10 +94,13 @@ class Service:
     resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
     `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
     Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
+    `access_denied_code` is the service's code for what policies do not allow.
     `preflight(tx, request)` gives the headers that answer an OPTIONS request (or refuses it), `cross_origin(tx, request)` those
     that the answer to a request with an Origin gets besides its own; `request` is in the form that the codec reads.
-    `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers `(tx) -> list[str]` of
-    violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses what its model forbids.
+    `dataplane(ctx, node, request)` serves traffic that is not the AWS API; its caller is anonymous. `invariants` are checkers
+    `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses
+    what its model forbids.
+    `is_telemetry` marks a service whose rows may live in the store that is committed once a second (logs, metrics, traces).
     """
 
     name: str
@@ -108,12 +111,14 @@ class Service:
     tasks: Mapping[str, Task] = field(default_factory=dict)
     resource_policy: Callable[[Any, str], Awaitable[str | ResourcePolicy | None]] | None = None
     resource_policy_kind: Literal["resource", "trust"] = "resource"
+    access_denied_code: str = "AccessDenied"
     complete: Callable[[Any, Access], Awaitable[Access]] | None = None
     wording: Wording = DEFAULT
     dataplane: Any = None
     preflight: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     cross_origin: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
+    is_telemetry: bool = False
 
 
 def on(action: str, resource: Callable[[Ctx, Any], str]) -> AccessRule:

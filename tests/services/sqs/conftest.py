@@ -25,10 +25,11 @@ def fifo(sqs: Any, name: str) -> str:
     return url
 
 
-@pytest.fixture
-def pure() -> Iterator[Pure]:
-    """Handlers without a server; nothing is broken afterwards."""
+@pytest.fixture(params=[False, True], ids=["", "conflicts"])
+def pure(request: pytest.FixtureRequest) -> Iterator[Pure]:
+    """Handlers without a server, run once and run twice; nothing is broken afterwards."""
     node = Pure()
+    node.engine.conflicts = request.param
     yield node
     assert node.broken() == []
     node.close()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from unkai.app.compose import bootstrap, make_lanes, make_platform, programs
@@ -24,7 +25,8 @@ SECRET = b"node secret for tests"
 
 
 class Conflicting:
-    """While `conflicts`, every first commit conflicts, so that each write handler runs a second time, on the writer."""
+    """While `conflicts`, every commit of what has read something conflicts, so that each write handler runs a second time, on
+    the writer."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
@@ -34,7 +36,7 @@ class Conflicting:
         return getattr(self._engine, name)
 
     async def commit(self, commit: Commit) -> bytes:
-        if self.conflicts:
+        if self.conflicts and (commit.reads or commit.ranges):
             raise Conflict
         stamp: bytes = await self._engine.commit(commit)
         return stamp
@@ -46,7 +48,7 @@ class Pure:
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.engine = Conflicting(open_memory(programs(SECRET)))
-        self.platform = make_platform(self.engine, self.clock, SECRET)  # type: ignore[arg-type]
+        self.platform = make_platform(self.engine, self.clock, SECRET, Path("no-blobs-here"))  # type: ignore[arg-type]
         self._loop = asyncio.new_event_loop()
         self.wait(bootstrap(self.platform, RootCredentials(ACCOUNT, "AKIAROOTROOTROOTROOT", "r" * 40)))
 
@@ -54,7 +56,10 @@ class Pure:
         return self._loop.run_until_complete(work)
 
     def call(self, operation: str, **inp: Any) -> dict[str, Any]:
-        out: dict[str, Any] = self.wait(self.platform.call("sqs", operation, inp, as_=ROOT, region=REGION))
+        return self.call_as(ROOT, operation, **inp)
+
+    def call_as(self, caller: Caller, operation: str, **inp: Any) -> dict[str, Any]:
+        out: dict[str, Any] = self.wait(self.platform.call("sqs", operation, inp, as_=caller, region=REGION))
         return out
 
     def advance(self, ms: int) -> None:

@@ -14,6 +14,9 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from tests.node import ACCESS_KEY_ID, ACCOUNT, REGION, SECRET, Node
+from tests.services.sqs.sqs_driver import Pure
+from unkai.kernel.caller import Caller, anonymous
+from unkai.kernel.errors import AwsError
 
 OTHER = "210987654321"
 
@@ -46,7 +49,7 @@ def test_permissions(sqs: Any, queue: str, name: str) -> None:
         sqs.add_permission(**inp | {"Label": "two", "Actions": ["DeleteQueue"]})
     sqs.remove_permission(QueueUrl=queue, Label="one")
     assert policy_of(sqs, queue) is None
-    with pytest.raises(ClientError, match="can.t find label"):
+    with pytest.raises(ClientError, match=r"can.t find label"):
         sqs.remove_permission(QueueUrl=queue, Label="one")
 
 
@@ -143,3 +146,17 @@ def query(node: Node, form: dict[str, str]) -> str:
     SigV4Auth(Credentials(ACCESS_KEY_ID, SECRET), "sqs", REGION).add_auth(request)
     with urllib3.PoolManager() as pool:
         return pool.request("POST", node.endpoint + "/", body=body, headers=dict(request.headers)).data.decode()
+
+
+# A policy may open a queue to the world for messages, but never its settings: AWS keeps those to the owner's account, whatever
+# the policy says.
+@pytest.mark.parametrize("caller", [anonymous(), Caller("Root", OTHER, f"arn:aws:iam::{OTHER}:root", user_id=OTHER)])
+def test_strangers_never_own(pure: Pure, caller: Caller) -> None:
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*"}]}
+    pure.call("CreateQueue", QueueName="q", Attributes={"Policy": json.dumps(policy)})
+    url = f"http://any/{ACCOUNT}/q"
+    pure.call_as(caller, "SendMessage", QueueUrl=url, MessageBody="x")
+    for operation, inp in (("DeleteQueue", {}), ("SetQueueAttributes", {"Attributes": {"DelaySeconds": "1"}})):
+        with pytest.raises(AwsError) as refused:
+            pure.call_as(caller, operation, QueueUrl=url, **inp)
+        assert refused.value.code == "AccessDenied"

@@ -51,7 +51,7 @@ def owned(action: str, *, tags: str = "") -> Callable[[Ctx, Any], Sequence[Acces
     def rule(ctx: Ctx, inp: Any) -> Sequence[Access]:
         account, name = account_and_name(ctx, inp["QueueUrl"])
         arn = str(Arn("sqs", ctx.region, account, name))
-        if ctx.caller.type not in ("Service", "Anonymous") and account != ctx.caller.account:
+        if ctx.caller.type != "Service" and account != ctx.caller.account:
             raise access_denied(
                 f"User: {ctx.caller.shown_arn} is not authorized to perform: {action} on resource: {arn} "
                 "because cross-account access is not allowed for this action"

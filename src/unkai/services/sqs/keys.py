@@ -42,6 +42,7 @@ SQS-10 A queue has at most one running move task.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from unkai.store.api import STAMP_SIZE_BYTES
@@ -114,41 +115,47 @@ def memory(born_id: bytes) -> bytes:
     return pack("sqsf", born_id)
 
 
+@lru_cache(maxsize=4096)
+def _prefix(queue_id: bytes, kind: str) -> bytes:
+    """What the keys of one kind begin with: asked for a dozen times per receive."""
+    return pack("sqsq", queue_id, kind)
+
+
 def all_of(queue_id: bytes, kind: str) -> tuple[bytes, bytes]:
-    begin = pack("sqsq", queue_id, kind)
+    begin = _prefix(queue_id, kind)
     return begin, prefix_end(begin)
 
 
 def message(queue_id: bytes, seq: bytes) -> bytes:
-    return pack("sqsq", queue_id, "b") + seq
+    return _prefix(queue_id, "b") + seq
 
 
 def receipt(queue_id: bytes, seq: bytes) -> bytes:
-    return pack("sqsq", queue_id, "s") + seq
+    return _prefix(queue_id, "s") + seq
 
 
 def age(queue_id: bytes, ms: int, seq: bytes) -> bytes:
-    return pack("sqsq", queue_id, "x") + ms.to_bytes(8, "big") + seq
+    return _prefix(queue_id, "x") + ms.to_bytes(8, "big") + seq
 
 
 def count(queue_id: bytes) -> bytes:
-    return pack("sqsq", queue_id, "n")
+    return _prefix(queue_id, "n")
 
 
 def in_flight(queue_id: bytes, ms: int) -> bytes:
-    return pack("sqsq", queue_id, "i") + (ms // 1000).to_bytes(8, "big")
+    return _prefix(queue_id, "i") + (ms // 1000).to_bytes(8, "big")
 
 
 def delayed(queue_id: bytes, ms: int) -> bytes:
-    return pack("sqsq", queue_id, "l") + (ms // 1000).to_bytes(8, "big")
+    return _prefix(queue_id, "l") + (ms // 1000).to_bytes(8, "big")
 
 
 def visible(queue_id: bytes, ms: int, seq: bytes) -> bytes:
-    return pack("sqsq", queue_id, "v") + ms.to_bytes(8, "big") + seq
+    return _prefix(queue_id, "v") + ms.to_bytes(8, "big") + seq
 
 
 def head(queue_id: bytes, ms: int, seq: bytes) -> bytes:
-    return pack("sqsq", queue_id, "h") + ms.to_bytes(8, "big") + seq
+    return _prefix(queue_id, "h") + ms.to_bytes(8, "big") + seq
 
 
 def member(queue_id: bytes, group: str, seq: bytes) -> bytes:
@@ -162,7 +169,7 @@ def members(queue_id: bytes, group: str) -> tuple[bytes, bytes]:
 
 def timed(queue_id: bytes, kind: str, begin_ms: int, end_ms: int) -> tuple[bytes, bytes]:
     """The range of rows of `kind` (v, h, x) with `begin_ms <= ms < end_ms`; for counters (i, l) of seconds."""
-    prefix = pack("sqsq", queue_id, kind)
+    prefix = _prefix(queue_id, kind)
     return prefix + begin_ms.to_bytes(8, "big"), prefix + end_ms.to_bytes(8, "big")
 
 
