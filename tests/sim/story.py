@@ -13,6 +13,7 @@ import pytest
 
 from tests.sim import loop
 from tests.sim.logs import LogsChecker
+from tests.sim.s3 import BucketChecker
 from tests.sim.sns import TopicChecker
 from tests.sim.sqs import QueueChecker
 from tests.sim.sqs_dead import DeadLetterChecker
@@ -35,12 +36,14 @@ class Clients:
 
 def _clients(world: World, dead: DeadLetterChecker) -> list[Clients]:
     queue, fifo, topic, logs = QueueChecker(world), FifoChecker(world), TopicChecker(world), LogsChecker(world)
+    bucket = BucketChecker(world)
     return [
         Clients(queue, (queue.send, queue.receive), queue.drain),
         Clients(fifo, (fifo.send, fifo.receive), fifo.drain),
         Clients(dead, (dead.send, dead.receive), dead.drain),
         Clients(topic, (topic.publish, topic.publish_in_order), topic.drain),
         Clients(logs, (logs.put, logs.read), logs.finish),
+        Clients(bucket, (bucket.step, bucket.step), bucket.finish),
     ]
 
 
