@@ -6,8 +6,9 @@ First on a snapshot of this process, then, if what it read has changed meanwhile
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from unkai.kernel.ids import random_bytes
 from unkai.store.api import CommitUnknown, Conflict, StoreUnavailable
@@ -34,8 +35,7 @@ def _new_commit_id() -> bytes:
     return _COMMIT_NONCE + _commit_ids.to_bytes(8, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """A transaction that can run here or on the writer.
 
     `body(tx)` runs it here. `program` names it there, `args()` encodes its arguments (only if needed), and `answer(bytes)` decodes
