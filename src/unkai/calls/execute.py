@@ -67,10 +67,15 @@ class Platform:
             for service in services
             for name, operation in service.operations.items()
         }
-        self._steps: Mapping[Any, tuple[str, bool]] = {
-            step: (program_name(service.name, step), step in service.serial_steps)
+        self._steps: Mapping[Any, tuple[str, Kind]] = {
+            step: (program_name(service.name, step), kind)
             for service in services
-            for step in (*service.steps, *service.serial_steps)
+            for kind, steps in (
+                (Kind.WRITE, service.steps),
+                (Kind.SERIAL, service.serial_steps),
+                (Kind.READ, service.read_steps),
+            )
+            for step in steps
         }
 
     def bound(self, service: str, operation: str) -> Bound:
@@ -107,7 +112,7 @@ class Platform:
     # --- kernel.ports.Node
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
-        program, is_serial = self._steps[step]
+        program, kind = self._steps[step]
         inner = Ctx(
             ctx.caller,
             ctx.account,
@@ -119,8 +124,14 @@ class Platform:
             ctx.trace,
             ctx.context,
         )
+        if kind is Kind.READ:
+            snapshot = self.engine.snapshot()
+            try:
+                return await step(inner, snapshot, inp)
+            finally:
+                snapshot.close()
         task = run_of(program, step, inner, inp)
-        return await (run_serial if is_serial else run)(self.engine, task)
+        return await (run_serial if kind is Kind.SERIAL else run)(self.engine, task)
 
     async def watch(self, channel: bytes) -> NodeWatch:
         return NodeWatch(await self.engine.watch(channel), self.clock)

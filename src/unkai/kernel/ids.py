@@ -19,7 +19,7 @@ class Ids:
 
     def __init__(self, secret: bytes, request_id: str) -> None:
         self._secret = secret
-        self._request_id = request_id.encode()
+        self._request_id = request_id
         self._count = 0
 
     def next_number(self) -> int:
@@ -29,19 +29,20 @@ class Ids:
 
     def child(self) -> Ids:
         """Ids for a transaction inside this request: different from this one's, and the same in its second run."""
-        return Ids(self._secret, f"{self._request_id.decode()}/{self.next_number()}")
+        return Ids(self._secret, f"{self._request_id}/{self.next_number()}")
 
     def token(self, size_bytes: int = 16) -> bytes:
         """`size_bytes` unguessable bytes, the same in a second run."""
         out = b""
+        request_id = self._request_id.encode()
         while len(out) < size_bytes:
-            out += hmac.digest(self._secret, self._request_id + self.next_number().to_bytes(4, "big"), "sha256")
+            out += hmac.digest(self._secret, request_id + self.next_number().to_bytes(4, "big"), "sha256")
         return out[:size_bytes]
 
     @property
     def seed(self) -> str:
         """What the ids are drawn from besides the node's secret; sent along when a handler runs in another process."""
-        return self._request_id.decode()
+        return self._request_id
 
     def hex(self, digits: int = 32) -> str:
         return self.token((digits + 1) // _HEX_PER_BYTE).hex()[:digits]

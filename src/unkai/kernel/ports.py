@@ -98,7 +98,10 @@ class Node(Protocol):
     def blobs(self) -> Blobs: ...
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
-        """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer."""
+        """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer.
+
+        A read step runs on a snapshot, opened now and closed when it returns.
+        """
         ...
 
     async def watch(self, channel: bytes) -> Watch: ...
