@@ -171,8 +171,18 @@ class Platform:
 
     # --- used by the front door and by background work
 
-    def make_ctx(self, caller: Caller, account: str, region: str, request_id: str, **more: Any) -> Ctx:
-        return Ctx(caller, account, region, request_id, self.clock.node_ms(), Ids(self.secret, request_id), **more)
+    def make_ctx(
+        self,
+        caller: Caller,
+        account: str,
+        region: str,
+        request_id: str,
+        base_url: str = "",
+        trace: str = "",
+        context: Mapping[str, str] | None = None,
+    ) -> Ctx:
+        ids = Ids(self.secret, request_id)
+        return Ctx(caller, account, region, request_id, self.clock.node_ms(), ids, base_url, trace, context or {})
 
     async def authorize(self, tx: ReadTx, bound: Bound, ctx: Ctx, inp: dict[str, Any], session_token: str = "") -> None:
         """Raise AccessDenied unless the caller may do all that the operation needs on what the input names."""

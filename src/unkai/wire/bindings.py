@@ -247,11 +247,14 @@ class ResponseParts:
     """The member that is the HTTP status, or empty."""
     length: str
     """The member that is Content-Length, or empty: the sender writes that header."""
+    content_type: str
+    """The member that is Content-Type, or empty."""
 
 
 def response_parts(shape: Shape | None) -> ResponseParts:
     members = list(shape.members.values()) if shape else []
-    length = next((m.name for m in members if m.location == "header" and m.wire_name.lower() == "content-length"), "")
+    by_header = {member.wire_name.lower(): member.name for member in members if member.location == "header"}
+    length = by_header.get("content-length", "")
     plain = {
         member.name: (member.wire_name, _header_writer(member))
         for member in members
@@ -272,7 +275,7 @@ def response_parts(shape: Shape | None) -> ResponseParts:
                 headers.append((header_text(prefix + key), header_text(value)))
 
     status = next((member.name for member in members if member.location == "statusCode"), "")
-    return ResponseParts(write, status, length)
+    return ResponseParts(write, status, length, by_header.get("content-type", ""))
 
 
 def _header_writer(member: Member) -> Callable[[Any], str]:
