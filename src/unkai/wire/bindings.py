@@ -269,7 +269,7 @@ def response_parts(shape: Shape | None) -> ResponseParts:
             target = plain.get(name)
             if target is not None and value is not None:
                 header, convert = target
-                headers.append((header, header_text(convert(value))))
+                headers.append((header, convert(value)))
         for name, prefix in prefixed:
             for key, value in (out.get(name) or {}).items():
                 headers.append((header_text(prefix + key), header_text(value)))
@@ -279,6 +279,7 @@ def response_parts(shape: Shape | None) -> ResponseParts:
 
 
 def _header_writer(member: Member) -> Callable[[Any], str]:
+    """A value as a header's text. Only strings can hold what a header may not."""
     shape = member.shape
     if member.traits.get("jsonvalue"):
         return lambda value: binascii.b2a_base64(msgspec.json.encode(value), newline=False).decode("ascii")
@@ -286,7 +287,9 @@ def _header_writer(member: Member) -> Callable[[Any], str]:
         assert shape.item is not None, "a list has a member"
         convert = text_writer(shape.item, RFC822)
         quotes = shape.item.shape.type == "string"
-        return lambda value: ",".join(_list_item(convert(item), quotes) for item in value)
+        return lambda value: header_text(",".join(_list_item(convert(item), quotes) for item in value))
+    if shape.type in ("string", "character"):
+        return header_text
     return text_writer(member, RFC822)
 
 
