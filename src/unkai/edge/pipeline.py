@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from unkai.auth import errors as auth_errors
@@ -59,7 +60,7 @@ class Record:
     latency_ns: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Door:
     """What the pipeline needs of the node. `record` is told of every request."""
 
@@ -70,11 +71,11 @@ class Door:
     default_account: str = ""
     unsigned_services: frozenset[str] = field(default=frozenset({"s3", "sqs", "sns", "sts"}))
     """Services whose resource policies may let anybody in; the others refuse a missing signature as such."""
-    targets: Mapping[str, str] = field(init=False)
-    """The service of each X-Amz-Target prefix."""
 
-    def __post_init__(self) -> None:
-        self.targets = targets_of(self.platform.services)
+    @cached_property
+    def targets(self) -> Mapping[str, str]:
+        """The service of each X-Amz-Target prefix. Made at the first request, since it loads every service's model."""
+        return targets_of(self.platform.services)
 
 
 @dataclass(slots=True)
