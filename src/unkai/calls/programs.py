@@ -126,8 +126,4 @@ def programs_of(services: Iterable[Service], secret: bytes) -> dict[str, Program
 
 def run_of(program: str, handler: Handler, ctx: Ctx, inp: Any) -> Run:
     """A handler with its context and input, ready for store/retry. `ctx.ids` must be unused: a second run draws the same."""
-
-    async def body(tx: Tx) -> Any:
-        return await handler(ctx, tx, inp)
-
-    return Run(program, body, lambda: encode_args(ctx, inp), decode_answer)
+    return Run(program, lambda tx: handler(ctx, tx, inp), lambda: encode_args(ctx, inp), decode_answer)

@@ -104,7 +104,10 @@ class Node(Protocol):
         ...
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
-        """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer."""
+        """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer.
+
+        A read step runs on a snapshot, opened now and closed when it returns.
+        """
         ...
 
     async def watch(self, channel: bytes) -> Watch: ...
