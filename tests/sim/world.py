@@ -177,6 +177,17 @@ class World:
         self.clock.offset_ms += ms
         await self.store.engine.wake_all()
 
+    def calm(self) -> None:
+        """From now on clients meet no faults, so that what is left can be counted: an answer that is lost hides messages."""
+        self.rates = Rates(conflict=0, lost_answer=0, refusal=0)
+        for worker in self.workers:
+            assert isinstance(worker.engine, SimEngine)
+            worker.engine.rates = self.rates
+
+    async def rest(self) -> None:
+        """Let what is under way go on for a while."""
+        await asyncio.sleep(0.2)
+
     def now_s(self) -> float:
         """The loop's time: it grows with every delay, whatever node time does."""
         return asyncio.get_running_loop().time()

@@ -10,13 +10,14 @@ from unkai.calls.programs import programs_of, run_of
 from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
 from unkai.layers.blobs import FileBlobs
-from unkai.services import iam, s3, sqs
+from unkai.layers.outbound import allowing
+from unkai.services import iam, logs, s3, sns, sqs
 from unkai.services.iam import identity as iam_identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from unkai.app.datadir import RootCredentials
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from unkai.layers.tasks import TaskRow
     from unkai.store.api import Engine, Program
 
-SERVICES: tuple[Service, ...] = (*iam.SERVICES, s3.SERVICE, sqs.SERVICE)
+SERVICES: tuple[Service, ...] = (*iam.SERVICES, logs.SERVICE, s3.SERVICE, sns.SERVICE, sqs.SERVICE)
 
 IDENTITY = Identity(iam_identity.generation_key, iam_identity.credential, iam_identity.principal_policies)
 
@@ -36,9 +37,18 @@ def programs(secret: bytes) -> dict[str, Program]:
     return programs_of(SERVICES, secret)
 
 
-def make_platform(engine: Engine, clock: Clock, secret: bytes, blobs: Path, identity: Identity = IDENTITY) -> Platform:
-    """`blobs` is the folder for large values; `Blobs.recover` makes it."""
-    return Platform(SERVICES, engine, clock, secret, Authorizer(identity), FileBlobs(blobs, engine.snapshot))
+def make_platform(
+    engine: Engine,
+    clock: Clock,
+    secret: bytes,
+    blobs: Path,
+    identity: Identity = IDENTITY,
+    outbound: Sequence[str] = (),
+) -> Platform:
+    """`blobs` is the folder for large values; `Blobs.recover` makes it. `outbound` are networks that may be called besides the
+    open internet."""
+    files = FileBlobs(blobs, engine.snapshot)
+    return Platform(SERVICES, engine, clock, secret, Authorizer(identity), files, allowing(outbound))
 
 
 async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from unkai.calls.execute import Platform
     from unkai.edge.http.server import Server
     from unkai.kernel.http import HttpRequest, HttpResponse
+    from unkai.store.api import Engine
     from unkai.work.lanes import Lane
 
 DRAIN_S = 10.0
@@ -49,6 +50,8 @@ class Options:
     sock: socket.socket
     tls: ssl.SSLContext | None = None
     localstack: bool = False
+    outbound: tuple[str, ...] = ()
+    """Networks that may be called besides the open internet."""
 
 
 def _no_record(record: Record) -> None:
@@ -84,6 +87,13 @@ def identity_of(options: Options) -> Identity:
     return localstack.with_test_credentials(IDENTITY) if options.localstack else IDENTITY
 
 
+def _platform(engine: Engine, options: Options) -> Platform:
+    directory = options.directory
+    return make_platform(
+        engine, directory.clock(), directory.secret(), directory.blobs, identity_of(options), options.outbound
+    )
+
+
 @contextlib.asynccontextmanager
 async def working(lanes: list[Lane]) -> AsyncIterator[None]:
     """Run the lanes while the block runs."""
@@ -100,7 +110,7 @@ async def store_process(options: Options, on_ready: Callable[[], None]) -> None:
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret, directory.blobs, identity_of(options))
+    platform = _platform(engine, options)
     await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = StoreServer(engine.writer)
@@ -115,7 +125,7 @@ async def store_process(options: Options, on_ready: Callable[[], None]) -> None:
 async def worker_process(options: Options, on_ready: Callable[[], None]) -> None:
     directory = options.directory
     engine = open_remote(directory.store, directory.store_socket)
-    platform = make_platform(engine, directory.clock(), directory.secret(), directory.blobs, identity_of(options))
+    platform = _platform(engine, options)
     server = await serve_door(platform, options)
     on_ready()
     await until_told_to_stop()
@@ -128,7 +138,7 @@ async def single_process(options: Options, on_ready: Callable[[], None]) -> None
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret, directory.blobs, identity_of(options))
+    platform = _platform(engine, options)
     await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = await serve_door(platform, options)

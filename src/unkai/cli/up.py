@@ -45,6 +45,13 @@ def add(commands: Any) -> None:
         help="for those who move over from LocalStack: test/test credentials, account ids as access keys, its health path, "
         "ready line and init hooks. Binds loopback only",
     )
+    parser.add_argument(
+        "--allow-outbound",
+        action="append",
+        default=[],
+        metavar="NETWORK",
+        help="a network that HTTP subscriptions may reach besides the open internet, such as 127.0.0.0/8 (may be repeated)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON line when ready")
     parser.set_defaults(run=run)
 
@@ -54,11 +61,16 @@ def run(arguments: argparse.Namespace) -> int:
     from unkai.app.logs import log_to_stderr
     from unkai.app.processes import Options
     from unkai.app.supervisor import StartFailed, run_node
+    from unkai.layers.outbound import allowing
 
     if arguments.localstack and arguments.host not in LOOPBACKS:
         raise CommandError(
             "--localstack opens the node to anybody who can connect, so it binds loopback only. Leave --host out."
         )
+    try:
+        allowing(arguments.allow_outbound)
+    except ValueError as error:
+        raise CommandError(f"--allow-outbound: {error}. Give a network such as 127.0.0.0/8.") from None
     log_to_stderr()
     directory = datadir.open_data_dir(
         arguments.data_dir or default_data_dir(),
@@ -94,7 +106,13 @@ def run(arguments: argparse.Namespace) -> int:
             localstack.run_hooks("ready", url)
         sys.stdout.flush()
 
-    options = Options(directory, sock, tls=context, localstack=arguments.localstack)
+    options = Options(
+        directory,
+        sock,
+        tls=context,
+        localstack=arguments.localstack,
+        outbound=tuple(arguments.allow_outbound),
+    )
     try:
         run_node(options, workers, on_ready)
     except StartFailed as error:

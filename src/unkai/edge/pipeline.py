@@ -16,10 +16,11 @@ from unkai.auth import sigv4
 from unkai.auth.claim import parse
 from unkai.edge.bodies import covered_body
 from unkai.edge.control import control, error_response
-from unkai.edge.routing import bucket_of_host, service_of, targets_of
+from unkai.edge.routing import bucket_of_host, data_plane_of, service_of, targets_of
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
 from unkai.kernel.errors import AwsError, internal_failure, not_implemented
+from unkai.kernel.http import HttpResponse
 from unkai.kernel.ids import new_request_id
 from unkai.model.load import load_service
 from unkai.wire.bindings import streams_input
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from unkai.auth.claim import Claim
     from unkai.calls.execute import Platform
     from unkai.kernel.ctx import Ctx
-    from unkai.kernel.http import HttpRequest, HttpResponse
+    from unkai.kernel.http import HttpRequest
     from unkai.model.shapes import Operation, ServiceModel
     from unkai.store.api import Snapshot
     from unkai.wire.codec import Codec
@@ -96,6 +97,9 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(CONTROL_PREFIX):
             record.service = "unkai"
             response = await _control(door, request)
+        elif (service := data_plane_of(request)) is not None and service in door.platform.services:
+            record.service = service
+            response = await _data_plane(door, request, record)
         else:
             response = await _respond(door, request, record, target)
     except AwsError as error:
@@ -105,10 +109,36 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
         log.exception("request failed", extra={"request_id": record.request_id, "operation": record.operation})
         record.error_code = "InternalFailure"
         response = _encode_error(target, internal_failure(), record.request_id, request)
+    if "origin" in request.headers and target.model is not None and request.method != "OPTIONS":
+        await _allow_origin(door, request, target.model, response)
     record.status = response.status
     record.latency_ns = monotonic_ns() - started_ns
     door.record(record)
     return response
+
+
+async def _allow_origin(door: Door, request: HttpRequest, model: ServiceModel, response: HttpResponse) -> None:
+    """Let the page that a browser asks for read the answer, also a refusal, where the service's rules say so."""
+    allow = door.platform.services[model.name].cross_origin
+    if allow is None:
+        return
+    snapshot = door.platform.engine.snapshot()
+    try:
+        response.headers.extend(await allow(snapshot, _addressed(request, _bucket_of_host(request, model))))
+    finally:
+        snapshot.close()
+
+
+async def _preflight(door: Door, addressed: HttpRequest, model: ServiceModel) -> HttpResponse | None:
+    """The answer to a browser that asks whether it may ask; None where the service knows no other origins."""
+    ask = door.platform.services[model.name].preflight
+    if ask is None:
+        return None
+    snapshot = door.platform.engine.snapshot()
+    try:
+        return HttpResponse(200, await ask(snapshot, addressed))
+    finally:
+        snapshot.close()
 
 
 async def _control(door: Door, request: HttpRequest) -> HttpResponse:
@@ -116,6 +146,15 @@ async def _control(door: Door, request: HttpRequest) -> HttpResponse:
         return await control(request, door)
     except AwsError as error:
         return error_response(error)
+
+
+async def _data_plane(door: Door, request: HttpRequest, record: Record) -> HttpResponse:
+    """The second door: a service answers the raw request, from nobody in particular."""
+    service = door.platform.services[record.service]
+    response: HttpResponse = await service.dataplane(
+        _ctx(door, anonymous(), None, request, record), door.platform, request
+    )
+    return response
 
 
 async def _respond(door: Door, request: HttpRequest, record: Record, target: _Target) -> HttpResponse:
@@ -127,8 +166,9 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     assert codec is not None
 
     bucket = _bucket_of_host(request, model)
-    # The request as the codec reads it: a bucket in the host name moves into the path. Signatures cover the original.
-    addressed = replace(request, path=f"/{bucket}{request.path}") if bucket else request
+    addressed = _addressed(request, bucket)
+    if request.method == "OPTIONS" and (answer := await _preflight(door, addressed, model)) is not None:
+        return answer
     body = request.body
     if not codec.protocol.startswith("rest-"):  # where the body names the operation, it is needed first
         body = await request.read(BODY_SIZE_BYTES_MAX)
@@ -169,6 +209,11 @@ def _route(door: Door, request: HttpRequest, claim: Claim | None, target: _Targe
 def _bucket_of_host(request: HttpRequest, model: ServiceModel) -> str:
     """The bucket of a virtual-hosted S3 request, "" where there is none."""
     return (bucket_of_host(request.headers.get("host", "")) or "") if model.name == "s3" else ""
+
+
+def _addressed(request: HttpRequest, bucket: str) -> HttpRequest:
+    """The request as the codec reads it: a bucket in the host name moves into the path. Signatures cover the original."""
+    return replace(request, path=f"/{bucket}{request.path}") if bucket else request
 
 
 _TOKEN_REFUSALS = {"ExpiredToken": auth_errors.expired_token, "InvalidToken": auth_errors.invalid_token}

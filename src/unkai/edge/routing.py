@@ -33,7 +33,13 @@ MODEL_OF_PATH = (("apigateway", "/v2/", "apigatewayv2"), ("s3", "/v20180820/", "
 DEFAULT_SERVICE = "s3"
 """An unsigned request without a target is for S3: a public object, a form upload, a preflight."""
 
+_SNS_LINK = re.compile(r"(?:^|&)Action=(?:ConfirmSubscription|Unsubscribe)(?:&|$)")
+"""The links in SNS's messages, which anybody may follow who has one."""
+
 _QUEUE_PATH = re.compile(r"/\d{12}/[^/]+\Z", re.ASCII)
+
+# Paths of data planes: traffic that is not the AWS API.
+DATA_PLANE_OF_PATH = (("/SimpleNotificationService-", "sns"),)
 
 
 def targets_of(services: Iterable[str]) -> dict[str, str]:
@@ -61,12 +67,20 @@ def service_of(request: HttpRequest, signing_name: str, targets: Mapping[str, st
 
 def _service_of_unsigned(request: HttpRequest) -> str:
     """The few calls that clients make without a signature, by their form; S3's otherwise."""
-    if "Action=ConfirmSubscription" in request.query or "Action=Unsubscribe" in request.query:
-        return "sns"  # the links in its messages
+    if request.path == "/" and _SNS_LINK.search(request.query):
+        return "sns"
     if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         # A form for an account's queue, or AssumeRoleWithWebIdentity and AssumeRoleWithSAML.
         return "sqs" if _QUEUE_PATH.match(request.path) else "sts"
     return DEFAULT_SERVICE
+
+
+def data_plane_of(request: HttpRequest) -> str | None:
+    """The service whose data plane a request is for, or None: it is for the AWS API."""
+    for prefix, service in DATA_PLANE_OF_PATH:
+        if request.path.startswith(prefix):
+            return service
+    return None
 
 
 def bucket_of_host(host: str) -> str | None:

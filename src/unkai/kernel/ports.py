@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
@@ -96,6 +97,11 @@ class Node(Protocol):
 
     @property
     def blobs(self) -> Blobs: ...
+
+    @property
+    def outbound_allowed(self) -> Callable[[IPv4Address | IPv6Address], bool]:
+        """Whether calls out of the platform may go to an address (layers/outbound)."""
+        ...
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
         """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer.

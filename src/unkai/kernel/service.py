@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.http import HttpRequest
     from unkai.kernel.ports import ResourcePolicy
     from unkai.kernel.wording import Wording
 
@@ -89,13 +90,18 @@ class Service:
     """`name` is botocore's name of the model; `prefix` is the IAM action prefix.
 
     `steps` are transactions `(ctx, tx, inp)` that effects and tasks run through `node.run`; `serial_steps` are those that must
-    run on the writer; `read_steps` only read, so they get a snapshot, as `read` operations do. `tasks` maps a task kind to its
-    handler. `resource_policy(tx, arn)` gives the policy attached to a resource: its JSON text, None, or a
-    kernel.ports.ResourcePolicy where the ARN names no account. Where `resource_policy_kind` is "trust" it is a role's trust
-    policy, which must allow in any case. `complete(tx, access)` gives an Access whose ARN and context also hold what only the
-    store knows (a role's path, a resource's tags). `dataplane(request, node)` serves traffic that is not the AWS API.
-    `invariants` are checkers `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `wording` is
-    how the service refuses what its model forbids.
+    run on the writer; `read_steps` only read, so they get a snapshot, as `read` operations do.
+    `tasks` maps a task kind to its handler. `resource_policy(tx, arn)` gives the policy attached to a
+    resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
+    `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
+    Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
+    `access_denied_code` is the service's code for what policies do not allow.
+    `preflight(tx, request)` gives the headers that answer an OPTIONS request (or refuses it), `cross_origin(tx, request)` those
+    that the answer to a request with an Origin gets besides its own; `request` is in the form that the codec reads.
+    `dataplane(ctx, node, request)` serves traffic that is not the AWS API; its caller is anonymous. `invariants` are checkers
+    `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses
+    what its model forbids.
+    `is_telemetry` marks a service whose rows may live in the store that is committed once a second (logs, metrics, traces).
     """
 
     name: str
@@ -107,10 +113,14 @@ class Service:
     tasks: Mapping[str, Task] = field(default_factory=dict)
     resource_policy: Callable[[Any, str], Awaitable[str | ResourcePolicy | None]] | None = None
     resource_policy_kind: Literal["resource", "trust"] = "resource"
+    access_denied_code: str = "AccessDenied"
     complete: Callable[[Any, Access], Awaitable[Access]] | None = None
     wording: Wording = DEFAULT
     dataplane: Any = None
+    preflight: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
+    cross_origin: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
+    is_telemetry: bool = False
 
 
 def on(action: str, resource: Callable[[Ctx, Any], str]) -> AccessRule:

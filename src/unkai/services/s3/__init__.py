@@ -9,6 +9,7 @@ from unkai.services.s3 import (
     completing,
     copying,
     cors,
+    dataplane,
     errors,
     expiring,
     invariants,
@@ -246,5 +247,7 @@ SERVICE = Service(
     },
     resource_policy=policies.resource_policy,
     wording=errors.WORDING,
+    preflight=dataplane.preflight,
+    cross_origin=dataplane.cross_origin,
     invariants=(invariants.check,),
 )

@@ -115,15 +115,16 @@ def content_md5(inp: Mapping[str, Any]) -> bytes | None:
 class Sums:
     """All running checksums of one body: MD5 for the ETag, and those that are declared, asked for or the default."""
 
-    __slots__ = ("_declared", "_expected_md5", "_kept", "_sums", "md5", "size_bytes")
+    __slots__ = ("_declared", "_expected_md5", "_keep", "_kept", "_sums", "md5", "size_bytes")
 
     def __init__(self, inp: Mapping[str, Any], *, streamed: bool, keep: str = "") -> None:
-        """`keep` is the algorithm that an upload asked for, and wins over the default."""
+        """`keep` is what an upload's parts are put together by: it is kept whatever else the client sends."""
         self._expected_md5 = content_md5(inp)
         self._declared = declared(inp)
+        self._keep = keep
         asked = inp.get("ChecksumAlgorithm") or keep
         self._kept = next(iter(self._declared), asked or DEFAULT)
-        names = {self._kept, *self._declared, *((asked,) if asked else ())}
+        names = {self._kept, *self._declared, *filter(None, (asked, keep))}
         if streamed and not self._declared:
             names.update(_UNDECLARED)
         self._sums = {name: start(name) for name in names}
@@ -137,7 +138,7 @@ class Sums:
             each.update(data)
 
     def finish(self, trailers: Mapping[str, str]) -> dict[str, str]:
-        """The checksum to store, after all that the client sent was compared. Raises BadDigest."""
+        """The checksums to store, after all that the client sent was compared. Raises BadDigest."""
         if self._expected_md5 is not None and self._expected_md5 != self.md5.digest():
             raise errors.bad_md5(
                 base64.b64encode(self._expected_md5).decode(), base64.b64encode(self.md5.digest()).decode()
@@ -152,7 +153,8 @@ class Sums:
                 raise errors.invalid_request(f"The x-amz-checksum-{name.lower()} trailer was not announced.")
             if base64.b64encode(self._sums[name].digest()).decode() != value:
                 raise errors.bad_checksum(name)
-        return {self._kept: base64.b64encode(self._sums[self._kept].digest()).decode()}
+        names = dict.fromkeys(filter(None, (self._kept, self._keep)))
+        return {name: base64.b64encode(self._sums[name].digest()).decode() for name in names}
 
 
 def composite(name: str, parts: Sequence[str]) -> str:

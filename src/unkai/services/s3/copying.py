@@ -136,7 +136,7 @@ async def upload_part_copy(ctx: Ctx, node: Node, inp: dict[str, Any]) -> dict[st
     facts = without_secrets(inp)
     algorithm = await multipart.expected_algorithm(ctx, node, facts, key)
     wanted = {**inp, "ChecksumAlgorithm": algorithm or checksums.DEFAULT}
-    source, stored = await _take_in(ctx, node, wanted, facts, key, algorithm)
+    source, stored = await _take_in(ctx, node, wanted, facts, key, wanted["ChecksumAlgorithm"])
     part = await stored.commit(node, node.run(ctx, multipart.put_part, facts | {"Stored": stored.facts}))
     result = {"ETag": part.pop("ETag"), "LastModified": listing.whole_seconds(ctx.now_ms)}
     result |= {name: part.pop(name) for name in list(part) if name.startswith("Checksum")}

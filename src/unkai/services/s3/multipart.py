@@ -94,7 +94,8 @@ async def upload_part(ctx: Ctx, node: Node, inp: dict[str, Any]) -> dict[str, An
     key = encryption.customer_key(inp)
     facts = without_secrets(inp)
     algorithm = await expected_algorithm(ctx, node, facts, key)
-    stored = await bodies.store(ctx, node, inp.get("Body", b""), inp, key=key, algorithm=algorithm)
+    body = inp.get("Body", b"")
+    stored = await bodies.store(ctx, node, body, inp, key=key, algorithm=algorithm or checksums.DEFAULT)
     out: dict[str, Any] = await stored.commit(node, node.run(ctx, put_part, facts | {"Stored": stored.facts}))
     return out
 
@@ -153,7 +154,8 @@ async def put_part(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
         checksums=stored["Checksums"],
     )
     tx.set(key, rows.encode(row))
-    shown = {f"Checksum{name}": value for name, value in row.checksums.items()}
+    first = next(iter(row.checksums))  # what the client sent, or what the upload asked for
+    shown = {f"Checksum{first}": row.checksums[first]}
     return {"ETag": f'"{row.etag}"', **shown, **encryption.shown(upload.head.sse, upload.head.key)}
 
 
@@ -186,7 +188,7 @@ async def list_parts(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any
     parts = []
     for key, value in pairs[:limit]:
         row = rows.decode_part(value)
-        shown = {f"Checksum{name}": text for name, text in row.checksums.items()} if upload.algorithm else {}
+        shown = {f"Checksum{name}": text for name, text in row.checksums.items() if name == upload.algorithm}
         parts.append(
             {
                 "PartNumber": keys.part_number(key),
