@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
     from unkai.kernel.ctx import Ctx
+
+T = TypeVar("T")
 
 
 class Watch(Protocol):
@@ -25,11 +27,71 @@ class Watch(Protocol):
         ...
 
 
+class BlobMissing(Exception):
+    """The file is not there (any more): what referred to it was replaced or deleted since it was read. Read again."""
+
+
+class BlobWriter(Protocol):
+    """A file that is being written. Until `Blobs.keep` it belongs to nobody and vanishes with its process."""
+
+    @property
+    def id(self) -> bytes: ...
+
+    @property
+    def size_bytes(self) -> int:
+        """What was written so far."""
+        ...
+
+    async def write(self, piece: bytes, through: Callable[[bytes], bytes] | None = None) -> None:
+        """Append `through(piece)`, made in the same thread as the write (hash or encrypt there). Give pieces of about 1 MB.
+
+        Raises StoreUnavailable where the disk refuses; nothing is left behind then.
+        """
+        ...
+
+    async def finish(self) -> None:
+        """Durable on return."""
+        ...
+
+    def abandon(self) -> None:
+        """Leave nothing behind; does nothing once the blob was kept or abandoned."""
+        ...
+
+    def place(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class Blobs(Protocol):
+    """Files beside the store, for values that are too large for rows (layers/blobs.py)."""
+
+    async def create(self) -> BlobWriter: ...
+
+    async def keep(self, writers: Sequence[BlobWriter], committing: Awaitable[T]) -> T:
+        """Await the transaction that refers to these finished blobs, then settle them by its outcome; its answer."""
+        ...
+
+    def open(self, blob_id: bytes) -> int:
+        """A descriptor for reading, which the caller closes. Raises BlobMissing."""
+        ...
+
+    def hold(self, blob_id: bytes) -> int:
+        """The same, and until it is closed no file is unlinked that was dropped with this blob as its guard."""
+        ...
+
+    async def unlink(self, blob_ids: Sequence[bytes], *, guard: bytes) -> bool:
+        """Remove dropped files, or False where `guard` is held."""
+        ...
+
+
 class Node(Protocol):
     """What an `effect` handler and a background task may do besides reading their input."""
 
     @property
     def clock(self) -> Clock: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
         """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer."""
