@@ -17,6 +17,7 @@ from unkai.app.compose import SERVICES, bootstrap, make_lanes, make_platform, pr
 from unkai.app.datadir import RootCredentials
 from unkai.calls.execute import Platform
 from unkai.kernel.caller import Caller
+from unkai.kernel.functions import FunctionSpec, Invocation, Report, Result
 from unkai.store.api import Commit, CommitUnknown, Conflict, Engine, Snapshot, StoreUnavailable, Watch
 from unkai.store.engines.embedded import EmbeddedEngine
 from unkai.store.engines.memory import MemorySnapshot, MemoryStore, open_memory
@@ -131,6 +132,60 @@ class SimEngine:
         pass
 
 
+class SimBlobs:
+    """kernel.ports.Blobs without a disk: a blob is there at once, and nothing looks into it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    async def create(self) -> Any:
+        self._count += 1
+        return SimBlob(self._count.to_bytes(16, "big"))
+
+    async def keep(self, writers: Any, committing: Any) -> Any:
+        return await committing
+
+    def path(self, blob_id: bytes) -> str:
+        return blob_id.hex()
+
+    async def unlink(self, blob_ids: Any, *, guard: bytes) -> bool:
+        return True
+
+
+@dataclass
+class SimBlob:
+    id: bytes
+
+    async def write(self, piece: bytes, through: Any = None) -> None:
+        pass
+
+    async def finish(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+
+class SimRunner:
+    """kernel.ports.Runner: a run takes simulated time; `outcome(spec, invocation)` says what comes of it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.outcome: Any = None
+
+    def runtimes(self) -> tuple[str, ...]:
+        return ("python3.12",)
+
+    async def drain(self, arn: str) -> None:
+        pass
+
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> Result:
+        await asyncio.sleep(self._world.random.random() * 0.05)
+        payload, error = self.outcome(spec, invocation)
+        await asyncio.sleep(self._world.random.random() * 0.05)
+        return Result(payload, error, b"", Report(1.0, 1, spec.memory_mb, 1))
+
+
 class World:
     """One seed's node. `spawn` runs a coroutine inside a worker; `crash_worker` ends all that runs there."""
 
@@ -139,16 +194,18 @@ class World:
         self.rates = rates or Rates()
         self.clock = SimClock(asyncio.get_running_loop())
         self.store = StoreProcess()
+        self.blobs = SimBlobs()
+        self.runner = SimRunner(self)
         self.workers: list[Platform] = [self._platform() for _ in range(workers)]
         self._running: list[list[asyncio.Task[Any]]] = [[] for _ in range(workers)]
         self._lanes: list[asyncio.Task[None]] = []
 
     def _platform(self) -> Platform:
         engine: Engine = SimEngine(self.store, random.Random(self.random.random()), self.rates)
-        return make_platform(engine, self.clock, SECRET)
+        return make_platform(engine, self.clock, SECRET, self.blobs, self.runner)
 
     async def start(self) -> None:
-        quiet = make_platform(self.store.engine, self.clock, SECRET)
+        quiet = make_platform(self.store.engine, self.clock, SECRET, self.blobs, self.runner)
         await bootstrap(quiet, RootCredentials(ACCOUNT, "AKIASIMULATION000000", "0" * 40))
         self._start_lanes()
 

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unkai.calls.authorize import Authorizer, Identity
 from unkai.calls.execute import Platform
 from unkai.calls.programs import programs_of, run_of
 from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
-from unkai.services import iam, sqs
+from unkai.services import iam, lambda_, sqs
 from unkai.services.iam import identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from unkai.app.datadir import RootCredentials
     from unkai.kernel.clock import Clock
+    from unkai.kernel.ports import Blobs, Runner
     from unkai.kernel.service import Service, Task
     from unkai.kernel.tasks import TaskResult, TaskView
     from unkai.layers.tasks import TaskRow
     from unkai.store.api import Engine, Program
 
-SERVICES: tuple[Service, ...] = (*iam.SERVICES, sqs.SERVICE)
+SERVICES: tuple[Service, ...] = (*iam.SERVICES, lambda_.SERVICE, sqs.SERVICE)
 
 IDENTITY = Identity(identity.generation_key, identity.credential, identity.principal_policies)
 
@@ -34,8 +35,19 @@ def programs(secret: bytes) -> dict[str, Program]:
     return programs_of(SERVICES, secret)
 
 
-def make_platform(engine: Engine, clock: Clock, secret: bytes) -> Platform:
-    return Platform(SERVICES, engine, clock, secret, Authorizer(IDENTITY))
+def make_platform(engine: Engine, clock: Clock, secret: bytes, blobs: Blobs, runner: Runner) -> Platform:
+    return Platform(SERVICES, engine, clock, secret, Authorizer(IDENTITY), blobs, runner)
+
+
+def make_workers(platform: Platform) -> list[Coroutine[Any, Any, None]]:
+    """What the store process runs beside the lanes, until it stops."""
+    return [
+        worker(
+            platform.make_ctx(service_caller(f"{service.name}.amazonaws.com", ""), "", "", new_request_id()), platform
+        )
+        for service in platform.services.values()
+        for worker in service.workers
+    ]
 
 
 async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from unkai.app.compose import bootstrap, make_lanes, make_platform, programs
+from unkai.app.compose import bootstrap, make_lanes, make_platform, make_workers, programs
+from unkai.app.functions import make_runner
 from unkai.edge.http.server import serve
 from unkai.edge.pipeline import Door, Record, handle
 from unkai.kernel.clock import MovableClock
+from unkai.layers.blobs import FileBlobs
 from unkai.store.engines.lmdb import open_lmdb
 from unkai.store.engines.remote import open_remote
 from unkai.store.server import StoreServer
@@ -56,7 +58,8 @@ def make_door(platform: Platform, directory: DataDir) -> Door:
         assert isinstance(platform.clock, MovableClock), "the control API has checked it"
         return await advance_clock(platform.engine, platform.clock, kinds, ms)
 
-    return Door(platform, _no_record, advance, default_account=directory.root_credentials().account)
+    dataplanes = tuple(service for service in platform.services.values() if service.dataplane is not None)
+    return Door(platform, _no_record, advance, dataplanes, directory.root_credentials().account)
 
 
 async def serve_door(platform: Platform, directory: DataDir, sock: socket.socket) -> Server:
@@ -69,9 +72,10 @@ async def serve_door(platform: Platform, directory: DataDir, sock: socket.socket
 
 
 @contextlib.asynccontextmanager
-async def working(lanes: list[Lane]) -> AsyncIterator[None]:
-    """Run the lanes while the block runs."""
+async def working(lanes: list[Lane], workers: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run the lanes and the services' workers while the block runs."""
     running = [asyncio.create_task(lane.run(), name=f"lane {lane.kind}") for lane in lanes]
+    running += [asyncio.create_task(worker) for worker in workers]
     try:
         yield
     finally:
@@ -84,11 +88,13 @@ async def store_process(options: Options) -> None:
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret)
+    blobs = FileBlobs(directory.blobs, engine.snapshot)
+    await blobs.recover()
+    platform = make_platform(engine, directory.clock(), secret, blobs, make_runner(directory))
     await bootstrap(platform, directory.root_credentials())
     server = StoreServer(engine.writer)
     await server.listen(directory.store_socket)
-    async with working(make_lanes(platform)):
+    async with working(make_lanes(platform), make_workers(platform)):
         options.on_ready()
         await until_told_to_stop()
     await server.close()
@@ -98,7 +104,8 @@ async def store_process(options: Options) -> None:
 async def worker_process(options: Options, sock: socket.socket) -> None:
     directory = options.directory
     engine = open_remote(directory.store, directory.store_socket)
-    platform = make_platform(engine, directory.clock(), directory.secret())
+    blobs = FileBlobs(directory.blobs, engine.snapshot)
+    platform = make_platform(engine, directory.clock(), directory.secret(), blobs, make_runner(directory))
     server = await serve_door(platform, directory, sock)
     options.on_ready()
     await until_told_to_stop()
@@ -111,10 +118,12 @@ async def single_process(options: Options, sock: socket.socket) -> None:
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = make_platform(engine, directory.clock(), secret)
+    blobs = FileBlobs(directory.blobs, engine.snapshot)
+    await blobs.recover()
+    platform = make_platform(engine, directory.clock(), secret, blobs, make_runner(directory))
     await bootstrap(platform, directory.root_credentials())
     server = await serve_door(platform, directory, sock)
-    async with working(make_lanes(platform)):
+    async with working(make_lanes(platform), make_workers(platform)):
         options.on_ready()
         await until_told_to_stop()
     await server.close(DRAIN_S)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from unkai.calls.authorize import Authorizer
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
-    from unkai.kernel.service import Operation, Service
+    from unkai.kernel.ports import Blobs, Runner
+    from unkai.kernel.service import Access, Operation, Service
     from unkai.store.api import Engine, ReadTx, Snapshot, Watch
 
 CLOCK_CHANNEL = b"clock"
@@ -47,12 +48,21 @@ class Platform:
     """One process's view of the node: kernel.ports.Node for handlers, and `execute` for those who call them."""
 
     def __init__(
-        self, services: Sequence[Service], engine: Engine, clock: Clock, secret: bytes, authorizer: Authorizer
+        self,
+        services: Sequence[Service],
+        engine: Engine,
+        clock: Clock,
+        secret: bytes,
+        authorizer: Authorizer,
+        blobs: Blobs,
+        runner: Runner,
     ) -> None:
         self.engine = engine
         self.clock = clock
         self.secret = secret
         self.authorizer = authorizer
+        self.blobs = blobs
+        self.runner = runner
         self.services = {service.name: service for service in services}
         self._bound = {
             (service.name, name): Bound(service, name, operation, program_name(service.name, operation.handler))
@@ -98,7 +108,7 @@ class Platform:
 
     # --- kernel.ports.Node
 
-    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
+    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
         program, is_serial = self._steps[step]
         inner = Ctx(
             ctx.caller,
@@ -112,7 +122,17 @@ class Platform:
             ctx.context,
         )
         task = run_of(program, step, inner, inp)
-        return await (run_serial if is_serial else run)(self.engine, task)
+        finishing = b""
+        if ending:
+            finishing, ctx.finishing = ctx.finishing, b""
+        return await (run_serial if is_serial else run)(self.engine, task, finishing=finishing)
+
+    async def require(self, ctx: Ctx, service: str, needed: Sequence[Access]) -> None:
+        snapshot = self.engine.snapshot()
+        try:
+            await self.authorizer.check(snapshot, self.services[service], ctx, needed)
+        finally:
+            snapshot.close()
 
     async def watch(self, channel: bytes) -> NodeWatch:
         return NodeWatch(await self.engine.watch(channel), self.clock)
@@ -143,10 +163,12 @@ class Platform:
         try:
             await self.authorize(snapshot, bound, ctx, values)
             validate(load_service(service).operations[operation], values, bound.service.wording)
+            if bound.operation.kind is Kind.EFFECT:
+                ctx.finishing = finishing or b""
             out = await self.execute(bound, ctx, values, snapshot, finishing or b"")
         finally:
             snapshot.close()
-        if finishing and bound.operation.kind in (Kind.READ, Kind.EFFECT):
+        if finishing and (bound.operation.kind is Kind.READ or ctx.finishing):
             raise AssertionError(f"{service}:{operation} cannot end a task in its transaction")
         return out
 

@@ -15,7 +15,7 @@ from unkai.auth import sigv4
 from unkai.auth.claim import parse
 from unkai.edge.bodies import covered_body
 from unkai.edge.control import control, error_response
-from unkai.edge.routing import bucket_of_host, service_of, targets_of
+from unkai.edge.routing import bucket_of_host, dataplane_of, service_of, targets_of
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
 from unkai.kernel.errors import AwsError, internal_failure, not_implemented
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from unkai.auth.claim import Claim
     from unkai.calls.execute import Platform
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.service import Service
     from unkai.model.shapes import Operation, ServiceModel
     from unkai.store.api import Snapshot
     from unkai.wire.codec import Codec
@@ -65,6 +66,8 @@ class Door:
     record: Callable[[Record], None]
     advance: Callable[[int], Awaitable[int]]
     """Move node time forward by milliseconds, carrying out what falls due; the new node time."""
+    dataplanes: tuple[Service, ...] = ()
+    """The services that have a data plane."""
     default_account: str = ""
     unsigned_services: frozenset[str] = field(default=frozenset({"s3", "sqs", "sns", "sts"}))
     """Services whose resource policies may let anybody in; the others refuse a missing signature as such."""
@@ -88,6 +91,8 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(CONTROL_PREFIX):
             record.service = "unkai"
             response = await _control(door, request)
+        elif (service := dataplane_of(request, door.dataplanes)) is not None:
+            response = await _data(door, request, record, service)
         else:
             response = await _respond(door, request, record, target)
     except AwsError as error:
@@ -108,6 +113,30 @@ async def _control(door: Door, request: HttpRequest) -> HttpResponse:
         return await control(request, door)
     except AwsError as error:
         return error_response(error)
+
+
+async def _data(door: Door, request: HttpRequest, record: Record, service: Service) -> HttpResponse:
+    """The second door: a service's data plane gets the raw request, and asks who signed it only if it wants to know."""
+    plane = service.dataplane
+    assert plane is not None
+    record.service = service.name
+    body = request.body = await request.read(plane.body_size_bytes_max)
+    ctx = _ctx(door, anonymous(), None, request, record)
+
+    async def authenticate() -> Caller:
+        claim = parse(request)
+        if claim is None:
+            return ctx.caller
+        snapshot = door.platform.engine.snapshot()
+        try:
+            ctx.caller, secret = await _authenticate(door, claim, request, body, snapshot, service.name)
+        finally:
+            snapshot.close()
+        covered_body(claim, request, body, secret)
+        return ctx.caller
+
+    response: HttpResponse = await plane.handler(ctx, door.platform, request, authenticate)
+    return response
 
 
 async def _respond(door: Door, request: HttpRequest, record: Record, target: _Target) -> HttpResponse:

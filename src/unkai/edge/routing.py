@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from unkai.kernel.http import HttpRequest
+    from unkai.kernel.service import Service
 
 # Signing names that are not the model's own name. https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html
 MODEL_OF_SIGNING_NAME = {
@@ -69,6 +70,16 @@ def service_of(request: HttpRequest, signing_name: str, targets: Targets) -> str
         if signing_name == name and request.path.startswith(prefix):
             return model
     return MODEL_OF_SIGNING_NAME.get(signing_name, signing_name)
+
+
+def dataplane_of(request: HttpRequest, services: Iterable[Service]) -> Service | None:
+    """The service whose data plane the request is for, by host or path; None for the AWS API."""
+    host = request.headers.get("host", "")
+    for service in services:
+        plane = service.dataplane
+        if plane is not None and (request.path.startswith(plane.path_prefix) or f".{plane.host_label}." in host):
+            return service
+    return None
 
 
 def bucket_of_host(host: str) -> str | None:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.functions import FunctionSpec, Invocation, LogBatch, Result, StreamedResult
+    from unkai.kernel.service import Access
 
 T = TypeVar("T")
 
@@ -75,6 +77,10 @@ class Blobs(Protocol):
         """A descriptor for reading, which the caller closes. Raises BlobMissing."""
         ...
 
+    def path(self, blob_id: bytes) -> str:
+        """Where the file lies, for those that open it themselves. Raises BlobMissing."""
+        ...
+
     def hold(self, blob_id: bytes) -> int:
         """The same, and until it is closed no file is unlinked that was dropped with this blob as its guard."""
         ...
@@ -82,6 +88,28 @@ class Blobs(Protocol):
     async def unlink(self, blob_ids: Sequence[bytes], *, guard: bytes) -> bool:
         """Remove dropped files, or False where `guard` is held."""
         ...
+
+
+class Runner(Protocol):
+    """Runs functions. Shared by all of a process's requests (see runtime/api.py)."""
+
+    def runtimes(self) -> Sequence[str]:
+        """Every runtime id that this machine can run, in a fixed order."""
+        ...
+
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> Result:
+        """Raises TooManyRequests, RuntimeUnavailable, InvalidCode or UnknownRuntime; a failing function is a Result."""
+        ...
+
+    async def invoke_streaming(self, spec: FunctionSpec, invocation: Invocation) -> StreamedResult: ...
+
+    async def drain(self, arn: str) -> None:
+        """Let every environment of a function go: at once where idle, else after its event."""
+        ...
+
+
+class LogSink(Protocol):
+    async def __call__(self, batch: LogBatch) -> None: ...
 
 
 class Node(Protocol):
@@ -93,8 +121,18 @@ class Node(Protocol):
     @property
     def blobs(self) -> Blobs: ...
 
-    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
-        """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer."""
+    @property
+    def runner(self) -> Runner: ...
+
+    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
+        """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer.
+
+        With `ending`, the task that the call finishes (`ctx.finishing`, if any) ends in the same transaction.
+        """
+        ...
+
+    async def require(self, ctx: Ctx, service: str, needed: Sequence[Access]) -> None:
+        """Raise AccessDenied unless the caller may do all of `needed` on the service's resources: for data planes."""
         ...
 
     async def watch(self, channel: bytes) -> Watch: ...

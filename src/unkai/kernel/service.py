@@ -85,6 +85,22 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Dataplane:
+    """Traffic that is not the AWS API, told apart by host or path before anything else is looked at.
+
+    `host_label` is a label of the host name that is not the first (`x.lambda-url.region.anything`), `path_prefix` the form that
+    works on a bare address. `handler` is an async function `(ctx, node, request, authenticate) -> HttpResponse`; `ctx.caller` is
+    anonymous, and `await authenticate()` gives the caller that signed the request, or raises. The body has arrived whole, in
+    at most `body_size_bytes_max`.
+    """
+
+    handler: Handler
+    host_label: str
+    path_prefix: str
+    body_size_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """`name` is botocore's name of the model; `prefix` is the IAM action prefix.
 
@@ -93,7 +109,8 @@ class Service:
     resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
     `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
     Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
-    `dataplane(request, node)` serves traffic that is not the AWS API. `invariants` are checkers `(tx) -> list[str]` of
+    `dataplane` serves traffic that is not the AWS API. `workers` are `async (ctx, node) -> None` that the store process runs
+    beside the lanes until it stops: work with no end of its own (polling a source). They keep nothing but in the store. `invariants` are checkers `(tx) -> list[str]` of
     violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses what its model forbids.
     """
 
@@ -107,7 +124,8 @@ class Service:
     resource_policy_kind: Literal["resource", "trust"] = "resource"
     complete: Callable[[Any, Access], Awaitable[Access]] | None = None
     wording: Wording = DEFAULT
-    dataplane: Any = None
+    dataplane: Dataplane | None = None
+    workers: Sequence[Handler] = ()
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
 
 

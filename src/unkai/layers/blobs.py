@@ -235,6 +235,13 @@ class FileBlobs:
                 continue
         raise BlobMissing(blob_id.hex())
 
+    def path(self, blob_id: bytes) -> str:
+        """Where the file lies now."""
+        for path in (self._place(blob_id), self._incoming / blob_id.hex(), self._place(blob_id)):
+            if path.exists():
+                return str(path)
+        raise BlobMissing(blob_id.hex())
+
     def hold(self, blob_id: bytes) -> int:
         """Open a blob and keep every file that it guards from being unlinked until the descriptor is closed."""
         fd = self.open(blob_id)
