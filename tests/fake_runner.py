@@ -59,7 +59,8 @@ class FakeRunner:
                     raise InvalidCode(str(error)) from error
             module, _, function = spec.handler.rpartition(".")
             loaded = importlib.util.spec_from_file_location(f"f{spec.code.sha256}", folder / f"{module}.py")
-            assert loaded is not None and loaded.loader is not None
+            assert loaded is not None
+            assert loaded.loader is not None
             code = importlib.util.module_from_spec(loaded)
             loaded.loader.exec_module(code)
             self._handlers[key] = getattr(code, function)

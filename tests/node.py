@@ -73,7 +73,9 @@ def _pool() -> urllib3.PoolManager:
 def running(
     data_dir: Path, *, workers: int = 0, options: tuple[str, ...] = (), module: str = "unkai.cli"
 ) -> Iterator[Node]:
-    """Start a node and end it again. `module` is the program: `unkai.cli`, or one that wraps it. Its log goes to `data_dir`.log, and is shown where it does not start."""
+    """Start a node and end it again. `module` is the program: `unkai.cli`, or one that wraps it.
+
+    Its log goes to `data_dir`.log, and is shown where it does not start."""
     log_path = data_dir.with_suffix(".log")
     environment = os.environ | {
         "UNKAI_ROOT_ACCESS_KEY_ID": ACCESS_KEY_ID,

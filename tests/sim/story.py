@@ -9,6 +9,7 @@ import random
 import pytest
 
 from tests.sim import loop
+from tests.sim.lambda_ import EventChecker
 from tests.sim.sqs import QueueChecker
 from tests.sim.world import World
 
@@ -20,16 +21,20 @@ async def _tell(seed: int) -> list[str]:
     await world.start()
     queue = QueueChecker(world)
     await queue.set_up()
+    events = EventChecker(world)
+    await events.set_up()
     rng = world.random
     for _ in range(STEPS):
         at = rng.randrange(len(world.workers))
         event = rng.random()
-        if event < 0.45:
+        if event < 0.35:
             world.spawn(at, queue.send(at))
-        elif event < 0.85:
+        elif event < 0.70:
             world.spawn(at, queue.receive(at))
+        elif event < 0.85:
+            world.spawn(at, events.invoke(at))
         elif event < 0.92:
-            await world.jump(rng.choice([10, 1000, 31_000]))
+            await world.jump(rng.choice([10, 1000, 31_000, 61_000]))
         elif event < 0.96:
             await world.crash_worker(at)
         else:
@@ -40,9 +45,10 @@ async def _tell(seed: int) -> list[str]:
     await world.jump(60_000)
     await world.settle()
     await queue.drain()
+    await events.drain()
     broken = await world.check_invariants()
     await world.stop()
-    return queue.broken + broken
+    return queue.broken + events.broken + broken
 
 
 def tell(seed: int) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from unkai.app.compose import SERVICES, bootstrap, make_lanes, make_platform, programs
+from unkai.app.compose import SERVICES, bootstrap, make_lanes, make_platform, make_workers, programs
 from unkai.app.datadir import RootCredentials
 from unkai.calls.execute import Platform
 from unkai.kernel.caller import Caller
@@ -21,6 +21,7 @@ from unkai.kernel.functions import FunctionSpec, Invocation, Report, Result
 from unkai.store.api import Commit, CommitUnknown, Conflict, Engine, Snapshot, StoreUnavailable, Watch
 from unkai.store.engines.embedded import EmbeddedEngine
 from unkai.store.engines.memory import MemorySnapshot, MemoryStore, open_memory
+from unkai.work.lanes import Lane
 
 START_MS = 1_800_000_000_000
 SECRET = b"simulation" + b"\0" * 22
@@ -199,6 +200,7 @@ class World:
         self.workers: list[Platform] = [self._platform() for _ in range(workers)]
         self._running: list[list[asyncio.Task[Any]]] = [[] for _ in range(workers)]
         self._lanes: list[asyncio.Task[None]] = []
+        self._background: list[Lane] = []
 
     def _platform(self) -> Platform:
         engine: Engine = SimEngine(self.store, random.Random(self.random.random()), self.rates)
@@ -210,7 +212,10 @@ class World:
         self._start_lanes()
 
     def _start_lanes(self) -> None:
-        self._lanes = [asyncio.create_task(lane.run()) for lane in make_lanes(self._platform())]
+        platform = self._platform()
+        self._background = make_lanes(platform)
+        self._lanes = [asyncio.create_task(lane.run()) for lane in self._background]
+        self._lanes += [asyncio.create_task(worker) for worker in make_workers(platform)]
 
     async def crash_store(self) -> None:
         """The background work runs in the store process, so it ends with it."""
@@ -244,6 +249,14 @@ class World:
         """Wait until the clients are done."""
         for tasks in self._running:
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def quiet(self) -> None:
+        """Wait until the background work has carried out what is due."""
+        while True:
+            due = [await lane.next_due_ms() for lane in self._background]
+            if all(ms is None or ms > self.clock.node_ms() for ms in due):
+                return
+            await asyncio.sleep(0.05)
 
     async def call(self, at: int, service: str, operation: str, **inp: Any) -> dict[str, Any]:
         return await self.workers[at].call(service, operation, inp, as_=ROOT, region=REGION)

@@ -1,4 +1,6 @@
-"""Functions as values: what is to run, an event for it, and what came of it. The Lambda service decides what to run; `runtime` runs it.
+"""Functions as values: what is to run, an event for it, and what came of it.
+
+The Lambda service decides what to run; `runtime` runs it.
 
 Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 """
@@ -53,7 +55,7 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     timeout_s: int = 3
     storage_mb: int = 512
     layers: tuple[CodeRef, ...] = ()
-    environment: dict[str, str] = {}  # noqa: RUF012 -- msgspec copies an empty default
+    environment: dict[str, str] = {}
     reserved_concurrency: int | None = None
     unreserved_concurrency: int = CONCURRENCY_DEFAULT
     network: Literal["full", "none"] = "full"

@@ -110,8 +110,9 @@ class Service:
     `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
     Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
     `dataplane` serves traffic that is not the AWS API. `workers` are `async (ctx, node) -> None` that the store process runs
-    beside the lanes until it stops: work with no end of its own (polling a source). They keep nothing but in the store. `invariants` are checkers `(tx) -> list[str]` of
-    violations, run by tests, the simulation and `unkai doctor`. `wording` is how the service refuses what its model forbids.
+    beside the lanes until it stops: work with no end of its own (polling a source). They keep nothing but in the store.
+    `invariants` are checkers `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `wording` is how
+    the service refuses what its model forbids.
     """
 
     name: str

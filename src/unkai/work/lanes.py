@@ -141,6 +141,9 @@ class Lane:
             return
 
         async def body(tx: Tx) -> None:
+            # Where the answer of the handler's last transaction was lost, it may have ended the task: it must not come back.
+            if isinstance(result, Retry) and await tx.peek(view.key) is None:
+                return
             if isinstance(result, Retry) and row.group:
                 # It keeps its place, so that nothing of its group overtakes it, also after a restart.
                 tx.set(view.key, tasks.encode(_tried_again(row, not_before_ms=result.at_ms)))

@@ -14,7 +14,7 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
-from tests.services.lambda_.conftest import package
+from tests.services.lambda_.conftest import TRUST, package
 
 Make = Callable[..., str]
 
@@ -134,7 +134,7 @@ def test_role_must_be_assumable(lam: Any, make: Make, client: Callable[..., Any]
     words = "The role defined for the function cannot be assumed by Lambda."
     with pytest.raises(ClientError, match=words):
         make(Role="arn:aws:iam::123456789012:role/nobody")
-    trust = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]})  # fmt: skip
+    trust = json.dumps(TRUST).replace("lambda.amazonaws.com", "ec2.amazonaws.com")
     other = client("iam").create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     with pytest.raises(ClientError, match=words):
         lam.update_function_configuration(FunctionName=make(), Role=other)

@@ -118,8 +118,13 @@ def test_log_calls(lines: list[tuple[int, str]]) -> None:
         assert [event["timestamp"] for event in call] == sorted(event["timestamp"] for event in call)
 
 
+headers_of = st.dictionaries(st.text(max_size=12), st.text(max_size=9)).map(
+    lambda headers: json.dumps({"statusCode": 200, "headers": headers}).encode()
+)
+
+
 # Whatever a function answers is a response or a 502, and no answer smuggles a header in.
-@given(st.binary(max_size=60) | st.dictionaries(st.text(max_size=12), st.text(max_size=9)).map(lambda d: json.dumps({"statusCode": 200, "headers": d}).encode()))  # fmt: skip
+@given(st.binary(max_size=60) | headers_of)
 def test_answers_never_break(payload: bytes) -> None:
     try:
         status, headers, body = response_of(payload)

@@ -46,7 +46,9 @@ async def _check(
     if weights and (LATEST in weights or version == LATEST):
         raise errors.invalid_parameter("$LATEST is not supported for an alias pointing to more than 1 version")
     if version in weights:
-        raise errors.invalid_parameter(f"Invalid function version {version}. Function version {version} is already included in routing configuration.")  # fmt: skip
+        raise errors.invalid_parameter(
+            f"Invalid function version {version}. Function version {version} is already included in routing configuration."
+        )
 
 
 def _show(function: FunctionRow, alias: AliasRow) -> dict[str, Any]:

@@ -85,7 +85,10 @@ def statement_exists(statement_id: str) -> AwsError:
 
 
 def url_exists(arn: str) -> AwsError:
-    return _conflict(f"Failed to create function url config for [functionArn = {arn}]. Error message:  FunctionUrlConfig exists for this Lambda function")  # fmt: skip
+    return _conflict(
+        f"Failed to create function url config for [functionArn = {arn}]. Error message:  FunctionUrlConfig exists for "
+        "this Lambda function"
+    )
 
 
 def mapping_exists(source: str, function: str, uuid: str) -> AwsError:
@@ -171,7 +174,11 @@ def policy_too_long() -> AwsError:
 
 
 def code_signing_config_not_found(arn: str) -> AwsError:
-    return AwsError("CodeSigningConfigNotFoundException", f"The code signing configuration cannot be found: {arn}", members=USER)  # fmt: skip
+    return AwsError(
+        "CodeSigningConfigNotFoundException",
+        f"The code signing configuration cannot be found: {arn}",
+        members=USER,
+    )
 
 
 def unsupported(member: str) -> AwsError:

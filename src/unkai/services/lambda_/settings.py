@@ -69,7 +69,9 @@ async def get_function_concurrency(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) ->
 async def put_provisioned_concurrency_config(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     function, ref = await loading.load(ctx, tx, inp)
     if ref.qualifier in ("", LATEST):
-        raise errors.invalid_parameter("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")  # fmt: skip
+        raise errors.invalid_parameter(
+            "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+        )
     await loading.resolve(tx, function, ref)
 
     value = {"Requested": inp["ProvisionedConcurrentExecutions"]}
@@ -126,7 +128,9 @@ def _check_destinations(given: dict[str, Any], ref: FunctionRef) -> None:
             continue
         parsed = Arn.parse(arn)
         if parsed is None or parsed.service not in DESTINATIONS:
-            raise errors.invalid_parameter(f"The provided destination config DestinationConfig({side}={side}(destination={arn})) is invalid.")  # fmt: skip
+            raise errors.invalid_parameter(
+                f"The provided destination config DestinationConfig({side}={side}(destination={arn})) is invalid."
+            )
         if parsed.service in ("events", "s3"):
             raise errors.unsupported(f"destinations of the service {parsed.service}")
         if arn == ref.arn:
@@ -134,7 +138,8 @@ def _check_destinations(given: dict[str, Any], ref: FunctionRef) -> None:
 
 
 def _show_event(row: SettingRow, ref: FunctionRef) -> dict[str, Any]:
-    shown = {key: value for key, value in row.value.items() if key in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")}  # fmt: skip
+    numbers = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")
+    shown = {key: value for key, value in row.value.items() if key in numbers}
     destinations = row.value.get("DestinationConfig", {})
     return shown | {
         "LastModified": row.modified_ms,
