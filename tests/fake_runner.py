@@ -12,13 +12,23 @@ import io
 import json
 import sys
 import tempfile
+import time
 import traceback
 import zipfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from unkai.kernel.functions import FunctionSpec, InvalidCode, Invocation, Report, Result, TooManyRequests
+from unkai.kernel.functions import (
+    FunctionSpec,
+    InvalidCode,
+    Invocation,
+    LogBatch,
+    LogLine,
+    Report,
+    Result,
+    TooManyRequests,
+)
 
 RUNTIMES = ("python3.10", "python3.11", "python3.12", "python3.13", "python3.14", "nodejs22.x", "provided.al2023")
 
@@ -40,12 +50,17 @@ class FakeRunner:
         self._folder = Path(tempfile.mkdtemp(prefix="unkai-fake-"))
         self._handlers: dict[tuple[str, str], Any] = {}
         self._running: dict[str, int] = {}
+        self._logs: asyncio.Queue[LogBatch] = asyncio.Queue()
 
     def runtimes(self) -> Sequence[str]:
         return RUNTIMES
 
     async def drain(self, arn: str) -> None:
         pass
+
+    async def follow_logs(self, sink: Any) -> None:
+        while True:
+            await sink(await self._logs.get())
 
     def _handler(self, spec: FunctionSpec) -> Any:
         key = (spec.code.sha256, spec.handler)
@@ -89,6 +104,11 @@ class FakeRunner:
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> Result:
         answer, error = await self._call(spec, invocation)
         tail = f"START RequestId: {invocation.request_id} Version: {spec.version}\nEND RequestId: {invocation.request_id}\n"
+        day = time.strftime("%Y/%m/%d", time.gmtime())
+        stream = f"{day}/[{spec.version}]{spec.code.sha256[:32]}"
+        lines = [LogLine(int(time.time() * 1000), line) for line in tail.splitlines()]
+        group = spec.log_group or f"/aws/lambda/{spec.name}"
+        self._logs.put_nowait(LogBatch(spec.arn, spec.account, spec.region, group, stream, lines))
         return Result(
             json.dumps(answer).encode(), error, tail.encode(), Report(1.0, 1, spec.memory_mb, 30, error or "success")
         )

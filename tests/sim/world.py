@@ -180,6 +180,9 @@ class SimRunner:
     async def drain(self, arn: str) -> None:
         pass
 
+    async def follow_logs(self, sink: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> Result:
         await asyncio.sleep(self._world.random.random() * 0.05)
         payload, error = self.outcome(spec, invocation)
@@ -260,6 +263,13 @@ class World:
 
     async def call(self, at: int, service: str, operation: str, **inp: Any) -> dict[str, Any]:
         return await self.workers[at].call(service, operation, inp, as_=ROOT, region=REGION)
+
+    async def all_rows(self) -> list[tuple[bytes, bytes]]:
+        snapshot = MemorySnapshot(self.store.disk)
+        try:
+            return await snapshot.get_range(b"\x01", b"\xff")
+        finally:
+            snapshot.close()
 
     async def check_invariants(self) -> list[str]:
         snapshot = MemorySnapshot(self.store.disk)

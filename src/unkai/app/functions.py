@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from unkai.kernel.functions import RuntimeUnavailable
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from unkai.app.datadir import DataDir
     from unkai.kernel.functions import FunctionSpec, Invocation, Result, StreamedResult
-    from unkai.kernel.ports import Runner
+    from unkai.kernel.ports import LogSink, Runner
 
 
 class NoRunner:
@@ -28,6 +29,9 @@ class NoRunner:
 
     async def drain(self, arn: str) -> None:
         pass
+
+    async def follow_logs(self, sink: LogSink) -> None:
+        await asyncio.Event().wait()
 
 
 def make_runner(directory: DataDir) -> Runner:

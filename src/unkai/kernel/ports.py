@@ -90,6 +90,10 @@ class Blobs(Protocol):
         ...
 
 
+class LogSink(Protocol):
+    async def __call__(self, batch: LogBatch) -> None: ...
+
+
 class Runner(Protocol):
     """Runs functions. Shared by all of a process's requests (see runtime/api.py)."""
 
@@ -107,9 +111,9 @@ class Runner(Protocol):
         """Let every environment of a function go: at once where idle, else after its event."""
         ...
 
-
-class LogSink(Protocol):
-    async def __call__(self, batch: LogBatch) -> None: ...
+    async def follow_logs(self, sink: LogSink) -> None:
+        """Give every batch of log lines to `sink`, one after the other, until cancelled."""
+        ...
 
 
 class Node(Protocol):

@@ -12,6 +12,7 @@ from unkai.services.lambda_ import (
     invoke,
     layers,
     limits,
+    logs,
     mappings,
     policies,
     pollers,
@@ -194,6 +195,6 @@ SERVICE = Service(
     dataplane=Dataplane(
         dataplane.handle, urls.HOST_LABEL, urls.PATH_PREFIX, body_size_bytes_max=limits.PAYLOAD_SIZE_BYTES_MAX
     ),
-    workers=(pollers.work,),
+    workers=(pollers.work, logs.work),
     invariants=(invariants.check,),
 )

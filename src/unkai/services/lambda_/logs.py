@@ -135,6 +135,14 @@ class FunctionLogs:
             await self._call(place, caller, "PutLogEvents", asked)
 
 
+async def work(ctx: Ctx, node: Node) -> None:
+    """Take what the runner hands over, and write it, until cancelled."""
+    logs = FunctionLogs(ctx, node)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(node.runner.follow_logs(logs))
+        group.create_task(logs.run())
+
+
 def _events(lines: list[LogLine]) -> list[list[dict[str, Any]]]:
     """Calls of PutLogEvents that keep within its limits, in order of time.
 

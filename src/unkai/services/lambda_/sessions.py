@@ -51,7 +51,9 @@ async def role_session(node: Node, role: str, account: str, region: str, name: s
 
 async def assume(node: Node, role: str, account: str, region: str, name: str, arn: str) -> RoleSession:
     issued_ms = node.clock.node_ms()
-    inp = {"RoleArn": role, "RoleSessionName": name[:64], "DurationSeconds": limits.SESSION_S}
+    # STS wants 2 to 64 characters; a function's name has 1 to 64.
+    session_name = name[:64].ljust(2, "_")
+    inp = {"RoleArn": role, "RoleSessionName": session_name, "DurationSeconds": limits.SESSION_S}
     out = await node.call("sts", "AssumeRole", inp, as_=service_caller(PRINCIPAL, account, arn), region=region)
     given, user = out["Credentials"], out["AssumedRoleUser"]
     credentials = Credentials(
@@ -63,7 +65,7 @@ async def assume(node: Node, role: str, account: str, region: str, name: str, ar
         role,
         user_id=user["AssumedRoleId"],
         access_key_id=given["AccessKeyId"],
-        session=Session(name[:64], issued_ms, given["Expiration"]),
+        session=Session(session_name, issued_ms, given["Expiration"]),
         session_arn=user["Arn"],
     )
     return RoleSession(credentials, caller)
