@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,4 +23,6 @@ def engine() -> EmbeddedEngine:
 
 @pytest.fixture
 def blobs(tmp_path: Path, engine: EmbeddedEngine) -> FileBlobs:
-    return FileBlobs(tmp_path / "blobs", engine.snapshot)
+    blobs = FileBlobs(tmp_path / "blobs", engine.snapshot)
+    asyncio.run(blobs.recover())
+    return blobs

@@ -39,6 +39,7 @@ async def main():
     folder = Path(sys.argv[1])
     engine = open_lmdb(folder / "store", {})
     blobs = FileBlobs(folder / "blobs", engine.snapshot)
+    await blobs.recover()
     for number in range(0, 10_000, 4):
         await asyncio.gather(*(put(engine, blobs, number + n) for n in range(4)))
 

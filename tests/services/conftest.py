@@ -14,7 +14,9 @@ from tests.node import Node, running
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with running(tmp_path_factory.mktemp("node") / "data") as node:
+    # HTTP subscriptions are tested with endpoints on this machine.
+    options = ("--allow-outbound", "127.0.0.0/8")
+    with running(tmp_path_factory.mktemp("node") / "data", options=options) as node:
         yield node
         log = node.data_dir.with_suffix(".log").read_text()
         assert "Traceback" not in log, log

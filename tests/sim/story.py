@@ -5,34 +5,61 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.sim import loop
 from tests.sim.lambda_ import EventChecker
+from tests.sim.logs import LogsChecker
+from tests.sim.sns import TopicChecker
 from tests.sim.sqs import QueueChecker
+from tests.sim.sqs_dead import DeadLetterChecker
+from tests.sim.sqs_fifo import FifoChecker
 from tests.sim.world import World
 
-STEPS = 150
+STEPS = 200
+
+Act = Callable[[int], Coroutine[Any, Any, Any]]
+
+
+@dataclass(frozen=True)
+class Clients:
+    """One kind of clients: what they do (each act is given a worker), and how all that they were promised is checked at the end."""
+
+    checker: Any
+    acts: tuple[Act, ...]
+    finish: Callable[[], Coroutine[Any, Any, None]]
+
+
+def _clients(world: World, dead: DeadLetterChecker) -> list[Clients]:
+    queue, fifo, topic, logs = QueueChecker(world), FifoChecker(world), TopicChecker(world), LogsChecker(world)
+    events = EventChecker(world)
+    return [
+        Clients(queue, (queue.send, queue.receive), queue.drain),
+        Clients(fifo, (fifo.send, fifo.receive), fifo.drain),
+        Clients(dead, (dead.send, dead.receive), dead.drain),
+        Clients(topic, (topic.publish, topic.publish_in_order), topic.drain),
+        Clients(events, (events.invoke,), events.drain),
+        Clients(logs, (logs.put, logs.read), logs.finish),
+    ]
 
 
 async def _tell(seed: int) -> list[str]:
     world = World(seed)
     await world.start()
-    queue = QueueChecker(world)
-    await queue.set_up()
-    events = EventChecker(world)
-    await events.set_up()
+    dead = DeadLetterChecker(world)
+    everybody = _clients(world, dead)
+    for clients in everybody:
+        await clients.checker.set_up()
     rng = world.random
     for _ in range(STEPS):
         at = rng.randrange(len(world.workers))
         event = rng.random()
-        if event < 0.35:
-            world.spawn(at, queue.send(at))
-        elif event < 0.70:
-            world.spawn(at, queue.receive(at))
-        elif event < 0.85:
-            world.spawn(at, events.invoke(at))
+        if event < 0.85:
+            world.spawn(at, rng.choice(rng.choice(everybody).acts)(at))
         elif event < 0.92:
             await world.jump(rng.choice([10, 1000, 31_000, 61_000]))
         elif event < 0.96:
@@ -40,15 +67,16 @@ async def _tell(seed: int) -> list[str]:
         else:
             await world.crash_store()
         await asyncio.sleep(rng.random() * 0.02)
-        if broken := await world.check_invariants():
+        if broken := await world.check_invariants() + await dead.check():
             return broken
     await world.jump(60_000)
     await world.settle()
-    await queue.drain()
-    await events.drain()
-    broken = await world.check_invariants()
+    world.calm()
+    for clients in everybody:
+        await clients.finish()
+    broken = await world.check_invariants() + await dead.check()
     await world.stop()
-    return queue.broken + events.broken + broken
+    return [line for clients in everybody for line in clients.checker.broken] + broken
 
 
 def tell(seed: int) -> list[str]:

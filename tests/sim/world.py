@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from unkai.app.compose import SERVICES, bootstrap, make_lanes, make_platform, make_workers, programs
@@ -28,6 +29,7 @@ SECRET = b"simulation" + b"\0" * 22
 ACCOUNT = "111111111111"
 ROOT = Caller("Root", ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", user_id=ACCOUNT)
 REGION = "eu-west-1"
+NO_BLOBS = Path("the stories have no large values")
 
 
 class SimClock:
@@ -207,10 +209,12 @@ class World:
 
     def _platform(self) -> Platform:
         engine: Engine = SimEngine(self.store, random.Random(self.random.random()), self.rates)
-        return make_platform(engine, self.clock, SECRET, self.blobs, self.runner)
+        platform = make_platform(engine, self.clock, SECRET, NO_BLOBS, runner=self.runner)
+        platform.blobs = self.blobs
+        return platform
 
     async def start(self) -> None:
-        quiet = make_platform(self.store.engine, self.clock, SECRET, self.blobs, self.runner)
+        quiet = make_platform(self.store.engine, self.clock, SECRET, NO_BLOBS, runner=self.runner)
         await bootstrap(quiet, RootCredentials(ACCOUNT, "AKIASIMULATION000000", "0" * 40))
         self._start_lanes()
 
@@ -239,6 +243,17 @@ class World:
     async def jump(self, ms: int) -> None:
         self.clock.offset_ms += ms
         await self.store.engine.wake_all()
+
+    def calm(self) -> None:
+        """From now on clients meet no faults, so that what is left can be counted: an answer that is lost hides messages."""
+        self.rates = Rates(conflict=0, lost_answer=0, refusal=0)
+        for worker in self.workers:
+            assert isinstance(worker.engine, SimEngine)
+            worker.engine.rates = self.rates
+
+    async def rest(self) -> None:
+        """Let what is under way go on for a while."""
+        await asyncio.sleep(0.2)
 
     def now_s(self) -> float:
         """The loop's time: it grows with every delay, whatever node time does."""

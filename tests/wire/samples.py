@@ -7,45 +7,19 @@ from __future__ import annotations
 
 import datetime
 import random
+from typing import TYPE_CHECKING
 
-from botocore.model import Shape
+if TYPE_CHECKING:
+    from botocore.model import Shape
 
-SERVICES = [
-    "acm",
-    "apigateway",
-    "apigatewaymanagementapi",
-    "apigatewayv2",
-    "application-autoscaling",
-    "cloudformation",
-    "cloudfront",
-    "cloudwatch",
-    "dynamodb",
-    "dynamodbstreams",
-    "ecs",
-    "elasticache",
-    "elbv2",
-    "events",
-    "iam",
-    "kinesis",
-    "kms",
-    "lambda",
-    "logs",
-    "neptune",
-    "pipes",
-    "rds",
-    "redshift",
-    "resourcegroupstaggingapi",
-    "s3",
-    "s3control",
-    "scheduler",
-    "secretsmanager",
-    "sns",
-    "sqs",
-    "ssm",
-    "stepfunctions",
-    "sts",
-    "xray",
-]
+# fmt: off
+SERVICES = (
+    "acm", "apigateway", "apigatewaymanagementapi", "apigatewayv2", "application-autoscaling", "cloudformation",
+    "cloudfront", "cloudwatch", "dynamodb", "dynamodbstreams", "ecs", "elasticache", "elbv2", "events", "iam",
+    "kinesis", "kms", "lambda", "logs", "neptune", "pipes", "rds", "redshift", "resourcegroupstaggingapi", "s3",
+    "s3control", "scheduler", "secretsmanager", "sns", "sqs", "ssm", "stepfunctions", "sts", "xray",
+)
+# fmt: on
 """Every service that the project names, but EC2, whose own protocol (ec2) no codec speaks yet."""
 
 # Text that finds escaping mistakes: XML's and JSON's special characters, what URLs encode, several planes of Unicode.
@@ -92,8 +66,8 @@ class Sampler:
             if not self._is_recursive(s, inner) and not s.serialization.get("eventstream")
         }
         if shape.is_tagged_union:
-            scalars = [name for name, member in members.items()]
-            members = {name: members[name] for name in ([self.random.choice(scalars)] if scalars else [])}
+            chosen = self.random.choice(list(members))
+            members = {chosen: members[chosen]}
         return {name: self.value(member, "body", inner) for name, member in members.items()}
 
     def _is_recursive(self, shape: Shape, seen: tuple[str, ...]) -> bool:

@@ -4,30 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from unkai.app.functions import NoRunner
 from unkai.calls.authorize import Authorizer, Identity
 from unkai.calls.execute import Platform
 from unkai.calls.programs import programs_of, run_of
 from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
-from unkai.services import iam, lambda_, sqs
-from unkai.services.iam import identity
+from unkai.layers.blobs import FileBlobs
+from unkai.layers.outbound import allowing
+from unkai.services import iam, lambda_, logs, s3, sns, sqs
+from unkai.services.iam import identity as iam_identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from pathlib import Path
 
     from unkai.app.datadir import RootCredentials
     from unkai.kernel.clock import Clock
-    from unkai.kernel.ports import Blobs, Runner
+    from unkai.kernel.ports import Runner
     from unkai.kernel.service import Service, Task
     from unkai.kernel.tasks import TaskResult, TaskView
     from unkai.layers.tasks import TaskRow
     from unkai.store.api import Engine, Program
 
-SERVICES: tuple[Service, ...] = (*iam.SERVICES, lambda_.SERVICE, sqs.SERVICE)
+SERVICES: tuple[Service, ...] = (
+    *iam.SERVICES,
+    lambda_.SERVICE,
+    logs.SERVICE,
+    s3.SERVICE,
+    sns.SERVICE,
+    sqs.SERVICE,
+)
 
-IDENTITY = Identity(identity.generation_key, identity.credential, identity.principal_policies)
+IDENTITY = Identity(iam_identity.generation_key, iam_identity.credential, iam_identity.principal_policies)
 
 
 def programs(secret: bytes) -> dict[str, Program]:
@@ -35,8 +46,21 @@ def programs(secret: bytes) -> dict[str, Program]:
     return programs_of(SERVICES, secret)
 
 
-def make_platform(engine: Engine, clock: Clock, secret: bytes, blobs: Blobs, runner: Runner) -> Platform:
-    return Platform(SERVICES, engine, clock, secret, Authorizer(IDENTITY), blobs, runner)
+def make_platform(
+    engine: Engine,
+    clock: Clock,
+    secret: bytes,
+    blobs: Path,
+    identity: Identity = IDENTITY,
+    outbound: Sequence[str] = (),
+    runner: Runner | None = None,
+) -> Platform:
+    """`blobs` is the folder for large values; `Blobs.recover` makes it. `outbound` are networks that may be called besides the
+    open internet."""
+    files = FileBlobs(blobs, engine.snapshot)
+    return Platform(
+        SERVICES, engine, clock, secret, Authorizer(identity), files, allowing(outbound), runner or NoRunner()
+    )
 
 
 def make_workers(platform: Platform) -> list[Coroutine[Any, Any, None]]:
@@ -58,7 +82,7 @@ async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:
         "access_key_id": credentials.access_key_id,
         "secret": credentials.secret_access_key,
     }
-    await run(platform.engine, run_of("iam.bootstrap", identity.bootstrap, ctx, inp))
+    await run(platform.engine, run_of("iam.bootstrap", iam_identity.bootstrap, ctx, inp))
 
 
 def make_lanes(platform: Platform) -> list[Lane]:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import uvloop
 
-from unkai.app.compose import bootstrap, make_lanes, make_platform, make_workers, programs
+from unkai.app import localstack
+from unkai.app.compose import IDENTITY, bootstrap, make_lanes, make_platform, make_workers, programs
 from unkai.app.functions import make_runner
 from unkai.edge.http.server import serve
 from unkai.edge.pipeline import Door, Record, handle
 from unkai.kernel.clock import MovableClock
-from unkai.layers.blobs import FileBlobs
 from unkai.store.engines.lmdb import open_lmdb
 from unkai.store.engines.remote import open_remote
 from unkai.store.server import StoreServer
@@ -27,13 +28,16 @@ from unkai.work.advance import advance as advance_clock
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import AsyncIterator, Callable, Coroutine
     from typing import Any
 
     from unkai.app.datadir import DataDir
+    from unkai.calls.authorize import Identity
     from unkai.calls.execute import Platform
     from unkai.edge.http.server import Server
     from unkai.kernel.http import HttpRequest, HttpResponse
+    from unkai.store.api import Engine
     from unkai.work.lanes import Lane
 
 DRAIN_S = 10.0
@@ -41,10 +45,14 @@ DRAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a node runs. `on_ready` is called in each process once it can do its work."""
+    """How a node runs: its data directory, its listening socket, TLS, and whether it greets LocalStack's users."""
 
     directory: DataDir
-    on_ready: Callable[[], None] = lambda: None
+    sock: socket.socket
+    tls: ssl.SSLContext | None = None
+    localstack: bool = False
+    outbound: tuple[str, ...] = ()
+    """Networks that may be called besides the open internet."""
 
 
 def _no_record(record: Record) -> None:
@@ -58,17 +66,39 @@ def make_door(platform: Platform, directory: DataDir) -> Door:
         assert isinstance(platform.clock, MovableClock), "the control API has checked it"
         return await advance_clock(platform.engine, platform.clock, kinds, ms)
 
-    dataplanes = tuple(service for service in platform.services.values() if service.dataplane is not None)
-    return Door(platform, _no_record, advance, dataplanes, directory.root_credentials().account)
+    return Door(platform, _no_record, advance, default_account=directory.root_credentials().account)
 
 
-async def serve_door(platform: Platform, directory: DataDir, sock: socket.socket) -> Server:
-    door = make_door(platform, directory)
+async def serve_door(platform: Platform, options: Options) -> Server:
+    door = make_door(platform, options.directory)
 
     async def respond(request: HttpRequest) -> HttpResponse:
         return await handle(door, request)
 
-    return await serve(sock, respond, date_ms=platform.clock.real_ms)
+    async def respond_to_movers(request: HttpRequest) -> HttpResponse:
+        if request.path == localstack.HEALTH_PATH:
+            return localstack.health(sorted(platform.services))
+        return await handle(door, request)
+
+    handler = respond_to_movers if options.localstack else respond
+    return await serve(options.sock, handler, tls=options.tls, date_ms=platform.clock.real_ms)
+
+
+def identity_of(options: Options) -> Identity:
+    return localstack.with_test_credentials(IDENTITY) if options.localstack else IDENTITY
+
+
+def _platform(engine: Engine, options: Options) -> Platform:
+    directory = options.directory
+    return make_platform(
+        engine,
+        directory.clock(),
+        directory.secret(),
+        directory.blobs,
+        identity_of(options),
+        options.outbound,
+        make_runner(directory),
+    )
 
 
 @contextlib.asynccontextmanager
@@ -84,47 +114,44 @@ async def working(lanes: list[Lane], workers: list[Coroutine[Any, Any, None]]) -
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def store_process(options: Options) -> None:
+async def store_process(options: Options, on_ready: Callable[[], None]) -> None:
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    blobs = FileBlobs(directory.blobs, engine.snapshot)
-    await blobs.recover()
-    platform = make_platform(engine, directory.clock(), secret, blobs, make_runner(directory))
+    platform = _platform(engine, options)
+    await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = StoreServer(engine.writer)
     await server.listen(directory.store_socket)
     async with working(make_lanes(platform), make_workers(platform)):
-        options.on_ready()
+        on_ready()
         await until_told_to_stop()
     await server.close()
     await engine.close()
 
 
-async def worker_process(options: Options, sock: socket.socket) -> None:
+async def worker_process(options: Options, on_ready: Callable[[], None]) -> None:
     directory = options.directory
     engine = open_remote(directory.store, directory.store_socket)
-    blobs = FileBlobs(directory.blobs, engine.snapshot)
-    platform = make_platform(engine, directory.clock(), directory.secret(), blobs, make_runner(directory))
-    server = await serve_door(platform, directory, sock)
-    options.on_ready()
+    platform = _platform(engine, options)
+    server = await serve_door(platform, options)
+    on_ready()
     await until_told_to_stop()
     await server.close(DRAIN_S)
     await engine.close()
 
 
-async def single_process(options: Options, sock: socket.socket) -> None:
+async def single_process(options: Options, on_ready: Callable[[], None]) -> None:
     """Everything in this process: tests, embedding, and `--workers 0`."""
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    blobs = FileBlobs(directory.blobs, engine.snapshot)
-    await blobs.recover()
-    platform = make_platform(engine, directory.clock(), secret, blobs, make_runner(directory))
+    platform = _platform(engine, options)
+    await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
-    server = await serve_door(platform, directory, sock)
+    server = await serve_door(platform, options)
     async with working(make_lanes(platform), make_workers(platform)):
-        options.on_ready()
+        on_ready()
         await until_told_to_stop()
     await server.close(DRAIN_S)
     await engine.close()
@@ -139,4 +166,8 @@ async def until_told_to_stop() -> None:
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    # What the imports made lives for ever and need not be looked at again; requests make few cycles.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     uvloop.run(main)

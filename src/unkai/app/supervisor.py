@@ -15,14 +15,13 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from unkai.app.processes import Options, run_loop, single_process, store_process, worker_process
+from unkai.app.processes import run_loop, single_process, store_process, worker_process
 from unkai.kernel.clock import monotonic_s
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
-    from unkai.app.datadir import DataDir
+    from unkai.app.processes import Options
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,8 @@ class Child:
     """One process: how to run it, and how often it has been started lately."""
 
     name: str
-    main: Callable[[Options], None]
+    main: Callable[[Callable[[], None]], None]
+    """Runs until the process is told to stop; calls its argument once when ready."""
     pid: int = 0
     starts_s: list[float] = field(default_factory=list)
 
@@ -50,18 +50,17 @@ class Child:
 class Supervisor:
     """The processes of one node. `run` returns when the node was told to stop and all have ended."""
 
-    def __init__(self, directory: DataDir, sock: socket.socket, workers: int) -> None:
+    def __init__(self, options: Options, workers: int) -> None:
         assert workers >= 1, "a node without workers runs in one process"
-        self._directory = directory
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._is_stopping = False
 
-        def store(options: Options) -> None:
-            sock.close()
-            run_loop(store_process(options))
+        def store(on_ready: Callable[[], None]) -> None:
+            options.sock.close()
+            run_loop(store_process(options, on_ready))
 
-        def worker(options: Options) -> None:
-            run_loop(worker_process(options, sock))
+        def worker(on_ready: Callable[[], None]) -> None:
+            run_loop(worker_process(options, on_ready))
 
         self._children = [Child("store", store), *(Child(f"worker-{at}", worker) for at in range(workers))]
 
@@ -111,7 +110,7 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
                 signal.signal(number, signal.SIG_DFL)
             _name_and_tie_to_parent(child.name)
-            child.main(Options(self._directory, on_ready=lambda: _tell_ready(ready_fd)))
+            child.main(lambda: _tell_ready(ready_fd))
             status = 0
         except BaseException:
             log.exception("process failed", extra={"child": child.name})
@@ -185,9 +184,9 @@ def _name_and_tie_to_parent(name: str) -> None:
         libc.prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
 
 
-def run_node(directory: DataDir, sock: socket.socket, workers: int, on_ready: Callable[[], None]) -> None:
+def run_node(options: Options, workers: int, on_ready: Callable[[], None]) -> None:
     """Run a node until it is told to stop. With no workers, everything runs in this process."""
     if workers == 0:
-        run_loop(single_process(Options(directory, on_ready), sock))
+        run_loop(single_process(options, on_ready))
     else:
-        Supervisor(directory, sock, workers).run(on_ready)
+        Supervisor(options, workers).run(on_ready)

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from unkai.kernel.arn import Arn
-from unkai.kernel.errors import AwsError, access_denied
+from unkai.kernel.errors import AwsError
 from unkai.kernel.ports import ResourcePolicy
 from unkai.policy.context import RequestContext
 from unkai.policy.document import parse
@@ -129,7 +129,7 @@ class Authorizer:
             request = Request(ctx.caller, access.action, access.resource, context, resource_account)
             decision = decide(request, rights.identity, rights.boundary, rights.session, policy or NO_POLICY)
             if not decision.allowed:
-                raise access_denied(denied_message(decision, request))
+                raise AwsError(service.access_denied_code, denied_message(decision, request), status=403)
 
 
 async def _resource_side(tx: ReadTx, service: Service, ctx: Ctx, arn: str) -> tuple[str, CompiledSet | None]:

@@ -15,6 +15,7 @@ from unkai.kernel.ctx import Ctx
 from unkai.kernel.errors import AwsError, not_implemented, service_unavailable
 from unkai.kernel.ids import Ids, new_request_id
 from unkai.kernel.service import Kind
+from unkai.layers.outbound import is_public
 from unkai.model.load import load_service
 from unkai.store.api import StoreUnavailable
 from unkai.store.retry import run, run_serial
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from unkai.kernel.clock import Clock
     from unkai.kernel.ports import Blobs, Runner
     from unkai.kernel.service import Access, Operation, Service
+    from unkai.layers.outbound import Allowed
     from unkai.store.api import Engine, ReadTx, Snapshot, Watch
 
 CLOCK_CHANNEL = b"clock"
@@ -55,14 +57,16 @@ class Platform:
         secret: bytes,
         authorizer: Authorizer,
         blobs: Blobs,
-        runner: Runner,
+        outbound_allowed: Allowed = is_public,
+        runner: Runner | None = None,
     ) -> None:
         self.engine = engine
         self.clock = clock
         self.secret = secret
         self.authorizer = authorizer
         self.blobs = blobs
-        self.runner = runner
+        self._runner = runner
+        self.outbound_allowed = outbound_allowed
         self.services = {service.name: service for service in services}
         self._bound = {
             (service.name, name): Bound(service, name, operation, program_name(service.name, operation.handler))
@@ -107,6 +111,11 @@ class Platform:
         return out
 
     # --- kernel.ports.Node
+
+    @property
+    def runner(self) -> Runner:
+        assert self._runner is not None, "this platform was made without a runner"
+        return self._runner
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
         program, is_serial = self._steps[step]

@@ -48,6 +48,7 @@ class _Answer(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
     members: Any = None
     sender_fault: bool = True
     status: int | None = None
+    headers: Any = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -87,6 +88,7 @@ def decode_answer(data: bytes) -> Any:
             members=answer.members,
             sender_fault=answer.sender_fault,
             status=answer.status,
+            headers=answer.headers,
         )
     return answer.out
 
@@ -101,7 +103,9 @@ def make_program(handler: Handler, secret: bytes) -> Program:
         try:
             return _encode(_Answer(await handler(ctx, tx, a.inp)))
         except AwsError as error:
-            refusal = _Answer(None, error.code, error.message, error.members, error.sender_fault, error.status)
+            refusal = _Answer(
+                None, error.code, error.message, error.members, error.sender_fault, error.status, error.headers
+            )
             raise Abandon(_encode(refusal)) from None
 
     return program

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from unkai.auth import errors as auth_errors
@@ -15,14 +15,16 @@ from unkai.auth import sigv4
 from unkai.auth.claim import parse
 from unkai.edge.bodies import covered_body
 from unkai.edge.control import control, error_response
-from unkai.edge.routing import bucket_of_host, dataplane_of, service_of, targets_of
+from unkai.edge.routing import bucket_of_host, data_plane_of, service_of, targets_of
 from unkai.kernel.caller import Caller, anonymous
 from unkai.kernel.clock import monotonic_ns
 from unkai.kernel.errors import AwsError, internal_failure, not_implemented
-from unkai.kernel.http import HttpRequest, HttpResponse
+from unkai.kernel.http import HttpResponse
 from unkai.kernel.ids import new_request_id
 from unkai.model.load import load_service
+from unkai.wire.bindings import streams_input
 from unkai.wire.codec import codec_for
+from unkai.wire.compression import inflate, is_compressed
 from unkai.wire.validate import validate
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from unkai.auth.claim import Claim
     from unkai.calls.execute import Platform
     from unkai.kernel.ctx import Ctx
-    from unkai.kernel.service import Service
+    from unkai.kernel.http import HttpRequest
     from unkai.model.shapes import Operation, ServiceModel
     from unkai.store.api import Snapshot
     from unkai.wire.codec import Codec
@@ -66,8 +68,6 @@ class Door:
     record: Callable[[Record], None]
     advance: Callable[[int], Awaitable[int]]
     """Move node time forward by milliseconds, carrying out what falls due; the new node time."""
-    dataplanes: tuple[Service, ...] = ()
-    """The services that have a data plane."""
     default_account: str = ""
     unsigned_services: frozenset[str] = field(default=frozenset({"s3", "sqs", "sns", "sts"}))
     """Services whose resource policies may let anybody in; the others refuse a missing signature as such."""
@@ -91,8 +91,9 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(CONTROL_PREFIX):
             record.service = "unkai"
             response = await _control(door, request)
-        elif (service := dataplane_of(request, door.dataplanes)) is not None:
-            response = await _data(door, request, record, service)
+        elif (service := data_plane_of(request)) is not None and service in door.platform.services:
+            record.service = service
+            response = await _data_plane(door, request, record)
         else:
             response = await _respond(door, request, record, target)
     except AwsError as error:
@@ -102,10 +103,36 @@ async def handle(door: Door, request: HttpRequest) -> HttpResponse:
         log.exception("request failed", extra={"request_id": record.request_id, "operation": record.operation})
         record.error_code = "InternalFailure"
         response = _encode_error(target, internal_failure(), record.request_id, request)
+    if "origin" in request.headers and target.model is not None and request.method != "OPTIONS":
+        await _allow_origin(door, request, target.model, response)
     record.status = response.status
     record.latency_ns = monotonic_ns() - started_ns
     door.record(record)
     return response
+
+
+async def _allow_origin(door: Door, request: HttpRequest, model: ServiceModel, response: HttpResponse) -> None:
+    """Let the page that a browser asks for read the answer, also a refusal, where the service's rules say so."""
+    allow = door.platform.services[model.name].cross_origin
+    if allow is None:
+        return
+    snapshot = door.platform.engine.snapshot()
+    try:
+        response.headers.extend(await allow(snapshot, _addressed(request, model)))
+    finally:
+        snapshot.close()
+
+
+async def _preflight(door: Door, addressed: HttpRequest, model: ServiceModel) -> HttpResponse | None:
+    """The answer to a browser that asks whether it may ask; None where the service knows no other origins."""
+    ask = door.platform.services[model.name].preflight
+    if ask is None:
+        return None
+    snapshot = door.platform.engine.snapshot()
+    try:
+        return HttpResponse(200, await ask(snapshot, addressed))
+    finally:
+        snapshot.close()
 
 
 async def _control(door: Door, request: HttpRequest) -> HttpResponse:
@@ -115,27 +142,23 @@ async def _control(door: Door, request: HttpRequest) -> HttpResponse:
         return error_response(error)
 
 
-async def _data(door: Door, request: HttpRequest, record: Record, service: Service) -> HttpResponse:
-    """The second door: a service's data plane gets the raw request, and asks who signed it only if it wants to know."""
-    plane = service.dataplane
-    assert plane is not None
-    record.service = service.name
-    body = request.body = await request.read(plane.body_size_bytes_max)
+async def _data_plane(door: Door, request: HttpRequest, record: Record) -> HttpResponse:
+    """The second door: a service answers the raw request. Who signed it is found out only if the service asks."""
+    service = door.platform.services[record.service]
     ctx = _ctx(door, anonymous(), None, request, record)
 
-    async def authenticate() -> Caller:
+    async def authenticate(body: bytes) -> Caller:
         claim = parse(request)
-        if claim is None:
-            return ctx.caller
-        snapshot = door.platform.engine.snapshot()
-        try:
-            ctx.caller, secret = await _authenticate(door, claim, request, body, snapshot, service.name)
-        finally:
-            snapshot.close()
-        covered_body(claim, request, body, secret)
+        if claim is not None:
+            snapshot = door.platform.engine.snapshot()
+            try:
+                ctx.caller, secret = await _authenticate(door, claim, request, body, snapshot, service.name)
+            finally:
+                snapshot.close()
+            covered_body(claim, request, body, secret)
         return ctx.caller
 
-    response: HttpResponse = await plane.handler(ctx, door.platform, request, authenticate)
+    response: HttpResponse = await service.dataplane(ctx, door.platform, request, authenticate)
     return response
 
 
@@ -148,18 +171,24 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     assert codec is not None
 
     addressed = _addressed(request, model)
-    body = await _small_body(request, codec, model)
-    operation = target.operation = codec.operation_of(model, addressed, body if isinstance(body, bytes) else b"")
-    record.operation = operation.name
-    if not isinstance(body, bytes) and not _streams(operation):
+    if request.method == "OPTIONS" and (answer := await _preflight(door, addressed, model)) is not None:
+        return answer
+    body = request.body
+    if not codec.protocol.startswith("rest-"):  # where the body names the operation, it is needed first
         body = await request.read(BODY_SIZE_BYTES_MAX)
+    plain = inflate(body, BODY_SIZE_BYTES_MAX) if isinstance(body, bytes) and is_compressed(model, request) else body
+    operation = target.operation = codec.operation_of(model, addressed, plain if isinstance(plain, bytes) else b"")
+    record.operation = operation.name
+    if not isinstance(body, bytes) and not streams_input(operation):
+        body = plain = await request.read(BODY_SIZE_BYTES_MAX)
 
     # No wait for the outside from here to the handler: the snapshot is open.
     snapshot = platform.engine.snapshot()
     try:
         caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name)
-        covered = covered_body(claim, request, body, secret)
-        addressed.headers = covered.headers
+        covered = covered_body(claim, request, plain, secret)
+        if covered.headers is not request.headers:
+            addressed = replace(addressed, headers=covered.headers)
         inp = codec.decode(operation, addressed, covered.body)
         ctx = _ctx(door, caller, claim, request, record)
         bound = platform.bound(model.name, operation.name)
@@ -185,35 +214,10 @@ def _route(door: Door, request: HttpRequest, claim: Claim | None, target: _Targe
 def _addressed(request: HttpRequest, model: ServiceModel) -> HttpRequest:
     """The request as the codec reads it: a virtual-hosted bucket moves into the path. Signatures cover the original."""
     bucket = bucket_of_host(request.headers.get("host", "")) if model.name == "s3" else None
-    return HttpRequest(
-        request.method,
-        request.path if bucket is None else f"/{bucket}{request.path}",
-        request.query,
-        request.headers,
-        request.body,
-        request.raw_headers,
-        request.scheme,
-        request.http_version,
-        request.source_ip,
-    )
+    return request if bucket is None else replace(request, path=f"/{bucket}{request.path}")
 
 
-async def _small_body(request: HttpRequest, codec: Codec, model: ServiceModel) -> Any:
-    """The body where it is needed to know the operation (all but REST), otherwise as it came."""
-    if isinstance(request.body, bytes) or codec.protocol.startswith("rest-"):
-        return request.body
-    return await request.read(BODY_SIZE_BYTES_MAX)
-
-
-def _streams(operation: Operation) -> bool:
-    """Whether the operation's payload is a streaming blob."""
-    if operation.input is None:
-        return False
-    payload = operation.input.traits.get("payload")
-    if not payload:
-        return False
-    member = operation.input.members[payload]
-    return bool(member.traits.get("streaming") or member.shape.traits.get("streaming"))
+_TOKEN_REFUSALS = {"ExpiredToken": auth_errors.expired_token, "InvalidToken": auth_errors.invalid_token}
 
 
 async def _authenticate(
@@ -226,7 +230,12 @@ async def _authenticate(
         return anonymous(), ""
     clock = door.platform.clock
     now_ms = clock.node_ms()
-    credential = await door.platform.authorizer.credential(snapshot, claim.access_key_id, claim.session_token, now_ms)
+    try:
+        credential = await door.platform.authorizer.credential(
+            snapshot, claim.access_key_id, claim.session_token, now_ms
+        )
+    except AwsError as error:
+        raise _TOKEN_REFUSALS[error.code](claim.dialect, claim.session_token) from None
     if credential is None:
         raise auth_errors.unknown_access_key(claim.dialect, claim.access_key_id)
     digest = None

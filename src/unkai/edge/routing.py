@@ -6,6 +6,7 @@ may stand for several models; the table says how they are told apart.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from unkai.kernel.http import HttpRequest
-    from unkai.kernel.service import Service
 
 # Signing names that are not the model's own name. https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html
 MODEL_OF_SIGNING_NAME = {
@@ -34,6 +34,16 @@ MODEL_OF_PATH = (("apigateway", "/v2/", "apigatewayv2"), ("s3", "/v20180820/", "
 
 DEFAULT_SERVICE = "s3"
 """An unsigned request without a target is for S3: a public object, a form upload, a preflight."""
+
+_SNS_LINK = re.compile(r"(?:^|&)Action=(?:ConfirmSubscription|Unsubscribe)(?:&|$)")
+"""The links in SNS's messages, which anybody may follow who has one."""
+
+_QUEUE_PATH = re.compile(r"/\d{12}/[^/]+\Z", re.ASCII)
+
+# Paths of data planes: traffic that is not the AWS API.
+DATA_PLANE_OF_PATH = (("/SimpleNotificationService-", "sns"), ("/_lambda/", "lambda"))
+DATA_PLANE_OF_HOST = ((".lambda-url.", "lambda"),)
+"""A label of the host name: `<id>.lambda-url.<region>.<anything>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +75,31 @@ def service_of(request: HttpRequest, signing_name: str, targets: Targets) -> str
     if not signing_name:
         if target is not None:
             raise AwsError("UnknownOperationException", "", status=404)
-        return DEFAULT_SERVICE
+        return _service_of_unsigned(request)
     for name, prefix, model in MODEL_OF_PATH:
         if signing_name == name and request.path.startswith(prefix):
             return model
     return MODEL_OF_SIGNING_NAME.get(signing_name, signing_name)
 
 
-def dataplane_of(request: HttpRequest, services: Iterable[Service]) -> Service | None:
-    """The service whose data plane the request is for, by host or path; None for the AWS API."""
+def _service_of_unsigned(request: HttpRequest) -> str:
+    """The few calls that clients make without a signature, by their form; S3's otherwise."""
+    if request.path == "/" and _SNS_LINK.search(request.query):
+        return "sns"
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        # A form for an account's queue, or AssumeRoleWithWebIdentity and AssumeRoleWithSAML.
+        return "sqs" if _QUEUE_PATH.match(request.path) else "sts"
+    return DEFAULT_SERVICE
+
+
+def data_plane_of(request: HttpRequest) -> str | None:
+    """The service whose data plane a request is for, or None: it is for the AWS API."""
+    for prefix, service in DATA_PLANE_OF_PATH:
+        if request.path.startswith(prefix):
+            return service
     host = request.headers.get("host", "")
-    for service in services:
-        plane = service.dataplane
-        if plane is not None and (request.path.startswith(plane.path_prefix) or f".{plane.host_label}." in host):
+    for label, service in DATA_PLANE_OF_HOST:
+        if label in host:
             return service
     return None
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from ipaddress import IPv4Address, IPv6Address
 
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
@@ -89,6 +90,10 @@ class Blobs(Protocol):
         """Remove dropped files, or False where `guard` is held."""
         ...
 
+    async def recover(self) -> None:
+        """Make ready, and settle what dead writers left. The store process runs it before it takes requests."""
+        ...
+
 
 class LogSink(Protocol):
     async def __call__(self, batch: LogBatch) -> None: ...
@@ -127,6 +132,11 @@ class Node(Protocol):
 
     @property
     def runner(self) -> Runner: ...
+
+    @property
+    def outbound_allowed(self) -> Callable[[IPv4Address | IPv6Address], bool]:
+        """Whether calls out of the platform may go to an address (layers/outbound)."""
+        ...
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
         """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.http import HttpRequest
     from unkai.kernel.ports import ResourcePolicy
     from unkai.kernel.wording import Wording
 
@@ -85,22 +86,6 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Dataplane:
-    """Traffic that is not the AWS API, told apart by host or path before anything else is looked at.
-
-    `host_label` is a label of the host name that is not the first (`x.lambda-url.region.anything`), `path_prefix` the form that
-    works on a bare address. `handler` is an async function `(ctx, node, request, authenticate) -> HttpResponse`; `ctx.caller` is
-    anonymous, and `await authenticate()` gives the caller that signed the request, or raises. The body has arrived whole, in
-    at most `body_size_bytes_max`.
-    """
-
-    handler: Handler
-    host_label: str
-    path_prefix: str
-    body_size_bytes_max: int
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """`name` is botocore's name of the model; `prefix` is the IAM action prefix.
 
@@ -109,10 +94,16 @@ class Service:
     resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
     `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
     Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
-    `dataplane` serves traffic that is not the AWS API. `workers` are `async (ctx, node) -> None` that the store process runs
-    beside the lanes until it stops: work with no end of its own (polling a source). They keep nothing but in the store.
+    `access_denied_code` is the service's code for what policies do not allow.
+    `preflight(tx, request)` gives the headers that answer an OPTIONS request (or refuses it), `cross_origin(tx, request)` those
+    that the answer to a request with an Origin gets besides its own; `request` is in the form that the codec reads.
+    `dataplane(ctx, node, request, authenticate)` serves traffic that is not the AWS API. Its caller is anonymous until
+    `await authenticate(body)` has found out who signed the request with this body, or refused it.
+    `workers` are `async (ctx, node) -> None` that the store process runs beside the lanes until it stops: work with no end of
+    its own (polling a source). They keep nothing but in the store.
     `invariants` are checkers `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `wording` is how
     the service refuses what its model forbids.
+    `is_telemetry` marks a service whose rows may live in the store that is committed once a second (logs, metrics, traces).
     """
 
     name: str
@@ -123,11 +114,15 @@ class Service:
     tasks: Mapping[str, Task] = field(default_factory=dict)
     resource_policy: Callable[[Any, str], Awaitable[str | ResourcePolicy | None]] | None = None
     resource_policy_kind: Literal["resource", "trust"] = "resource"
+    access_denied_code: str = "AccessDenied"
     complete: Callable[[Any, Access], Awaitable[Access]] | None = None
     wording: Wording = DEFAULT
-    dataplane: Dataplane | None = None
+    dataplane: Any = None
+    preflight: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
+    cross_origin: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     workers: Sequence[Handler] = ()
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
+    is_telemetry: bool = False
 
 
 def on(action: str, resource: Callable[[Ctx, Any], str]) -> AccessRule:

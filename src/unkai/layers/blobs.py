@@ -5,7 +5,7 @@ born in `incoming/` and its writer holds an exclusive lock on it; it is synced, 
 the row that needs it, and only then is it moved to its place. So whatever is found unlocked in `incoming/` at start was left
 by a dead process, and the store says whether to keep it. Nothing else is ever walked.
 
-    ("blob", blob_id)  -> b"": a row of some service needs this file
+    ("blob", blob_id)  -> owner: a row of some service needs this file
 
 An alternative that lost: files named by their content. It saves space for equal objects, but needs counting of references,
 and an equal object written while the last reference goes away is a race that only a lock over both can decide.
@@ -57,10 +57,10 @@ def _reference(blob_id: bytes) -> bytes:
     return pack("blob", blob_id)
 
 
-def refer(tx: Tx, blob_id: bytes) -> None:
-    """Keep the file: in the transaction whose rows need it."""
+def refer(tx: Tx, blob_id: bytes, owner: bytes = b"") -> None:
+    """Keep the file: in the transaction whose rows need it. `owner` tells the services apart whose checkers count references."""
     assert len(blob_id) == ID_SIZE_BYTES, "the id of a blob"
-    tx.set(_reference(blob_id), b"")
+    tx.set(_reference(blob_id), owner)
 
 
 def drop(ctx: Ctx, tx: Tx, blob_ids: Sequence[bytes], *, guard: bytes = b"") -> None:
@@ -155,12 +155,6 @@ class FileBlobs:
         self._incoming = folder / "incoming"
         self._snapshot = snapshot
         self._keeping: set[asyncio.Future[Any]] = set()
-        if not (folder / "ff").exists():
-            # All folders at once: a rename never needs a folder whose own entry is not on disk yet.
-            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for number in range(256):
-                (folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
-            sync_folder(folder)
 
     def _place(self, blob_id: bytes) -> Path:
         name = blob_id.hex()
@@ -273,7 +267,13 @@ class FileBlobs:
         return True
 
     async def recover(self) -> None:
-        """Decide about what dead writers left in `incoming/`. Run by the store process before it takes requests."""
+        """Make the folders, and decide about what dead writers left. Run by the store process before it takes requests."""
+        if not (self._folder / "ff").exists():
+            # All at once: a move never needs a folder whose own entry is not on disk yet.
+            self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for number in range(256):
+                (self._folder / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
+            sync_folder(self._folder)
         for name in os.listdir(self._incoming):
             if len(name) == 2 * ID_SIZE_BYTES:
                 await self._recover_one(bytes.fromhex(name), self._incoming / name)
@@ -299,6 +299,19 @@ class FileBlobs:
         for folder in self._folder.iterdir():
             for path in folder.iterdir():
                 yield bytes.fromhex(path.name)
+
+
+async def referred(tx: ReadTx, owner: bytes = b"") -> set[bytes]:
+    """Every blob that an owner refers to, for checkers."""
+    begin = pack("blob")
+    pairs = await tx.get_range(begin, prefix_end(begin))
+    return {_id_of(key) for key, value in pairs if value == owner}
+
+
+def _id_of(key: bytes) -> bytes:
+    blob_id = unpack(key)[1]
+    assert isinstance(blob_id, bytes)
+    return blob_id
 
 
 async def check(tx: ReadTx, blobs: FileBlobs) -> list[str]:

@@ -20,7 +20,7 @@ import msgspec
 from unkai.model.shapes import Member, Operation, ServiceModel, Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 V = TypeVar("V")
 
@@ -95,8 +95,12 @@ class _LazyErrors(_Lazy[Shape]):
 @cache
 def load_service(name: str) -> ServiceModel:
     """The newest model of botocore's service `name`. Raises KeyError where botocore has none."""
-    file = msgspec.json.decode(_read_newest(name), type=_File)
-    patches = [patch["merge"] for patch in _patches() if patch["service"] == name]
+    return model_of(name, _read_newest(name), [patch["merge"] for patch in _patches() if patch["service"] == name])
+
+
+def model_of(name: str, text: bytes, patches: Sequence[Mapping[str, Any]] = ()) -> ServiceModel:
+    """The model that a service-2 file's text describes, with `patches` laid over it."""
+    file = msgspec.json.decode(text, type=_File)
     metadata = file.metadata
     for patch in patches:
         metadata = _merged(metadata, patch.get("metadata", {}))
@@ -122,7 +126,7 @@ def load_service(name: str) -> ServiceModel:
     def error_codes() -> dict[str, str]:
         found: dict[str, str] = {}
         for key, text in file.shapes.items():
-            if b'"exception":true' in bytes(text) or b'"error":' in bytes(text):
+            if b'"exception"' in bytes(text) or b'"error"' in bytes(text):
                 decoded = raw("shapes", file.shapes, key)
                 if decoded.get("exception") or decoded.get("error"):
                     found.setdefault(decoded.get("error", {}).get("code", key), key)

@@ -77,6 +77,31 @@ async def run(engine: Engine, task: Run, *, snapshot: Snapshot | None = None, fi
     return fill_in(out, stamp) if tx.is_stamped else out
 
 
+async def run_here(engine: Engine, body: Callable[[Tx], Awaitable[None]]) -> None:
+    """Run our own bookkeeping in this process until it commits: a few keys that hardly anybody else writes.
+
+    For background work only, never for a handler. Raises StoreUnavailable.
+    """
+    while True:
+        moment = engine.snapshot()
+        try:
+            tx = Transaction(moment, placeholder=PLACEHOLDER)
+            await body(tx)
+            if not tx.ops:
+                return
+            commit = tx.to_commit(_new_commit_id(), moment.version())
+        finally:
+            moment.close()
+        try:
+            await engine.commit(commit)
+            return
+        except Conflict:
+            continue
+        except CommitUnknown:
+            if await engine.outcome(commit.id) is not None:
+                return
+
+
 async def run_serial(engine: Engine, task: Run, *, finishing: bytes = b"") -> Any:
     """Run on the writer at once."""
     try:

@@ -11,6 +11,8 @@ exactly those of tuples that begin with it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 BYTES = 0x01
 TEXT = 0x02
 INT_ZERO = 0x14
@@ -21,16 +23,18 @@ Element = bytes | str | int
 
 def pack(*elements: Element) -> bytes:
     """The key of a tuple. Integers have at most 8 bytes."""
-    out: list[bytes] = []
-    for element in elements:
-        if type(element) is str:
-            out.append(b"\x02" + _escape(element.encode()) + b"\0")
-        elif type(element) is bytes:
-            out.append(b"\x01" + _escape(element) + b"\0")
-        else:
-            assert type(element) is int, f"a key has no element of type {type(element).__name__}"
-            out.append(_pack_int(element))
-    return b"".join(out)
+    return b"".join(map(_packed, elements))
+
+
+@lru_cache(maxsize=8192, typed=True)
+def _packed(element: Element) -> bytes:
+    """One element. Cached, since most keys begin with the same few accounts, regions and kinds of row."""
+    if type(element) is str:
+        return b"\x02" + _escape(element.encode()) + b"\0"
+    if type(element) is bytes:
+        return b"\x01" + _escape(element) + b"\0"
+    assert type(element) is int, f"a key has no element of type {type(element).__name__}"
+    return _pack_int(element)
 
 
 def _escape(body: bytes) -> bytes:

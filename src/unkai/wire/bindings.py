@@ -75,9 +75,16 @@ def streams_input(operation: Operation) -> bool:
     return member is not None and bool(member.traits.get("streaming")) and member.shape.type == "blob"
 
 
-def body_members(shape: Shape | None) -> list[Member]:
-    """The members that travel in a body without a payload member."""
+def input_body_members(shape: Shape | None) -> list[Member]:
+    """The members that travel in a request's body without a payload member."""
     return [member for member in shape.members.values() if not member.location] if shape else []
+
+
+def output_body_members(shape: Shape | None) -> list[Member]:
+    """Those of a response. Places that only requests have (a shape may serve both ways) do not count there."""
+    if shape is None:
+        return []
+    return [member for member in shape.members.values() if member.location not in ("header", "headers", "statusCode")]
 
 
 def _label_parts(operation: Operation, members: list[Member]) -> list[Part]:
@@ -168,7 +175,9 @@ def _header_part(member: Member) -> Part:
     def read(request: HttpRequest, out: dict[str, Any]) -> None:
         text = request.headers.get(header)
         if text is not None:
-            out[name] = _converted(name, text, convert)
+            value = _converted(name, text, convert)
+            if value != []:  # an empty list is not sent
+                out[name] = value
 
     return read
 

@@ -34,13 +34,16 @@ class Fault:
     """All modelled members, the message among them. For an error that no model lists: what the error carries, no message."""
 
 
+# What a message quotes from a request may hold characters that an XML answer cannot: clients could not read their refusal.
+_UNREADABLE = {code: "\ufffd" for code in range(32) if code not in (9, 10, 13)}
+
+
 def fault_of(model: ServiceModel | None, error: AwsError) -> Fault:
+    message = error.message.translate(_UNREADABLE)
     shape = model.errors_by_code.get(error.code) if model is not None else None
     if shape is None:
         status = error.status or (HTTP_CLIENT_ERROR if error.sender_fault else HTTP_SERVER_ERROR)
-        return Fault(
-            error.code, error.code, error.message, status, status < HTTP_SERVER_ERROR, None, dict(error.members)
-        )
+        return Fault(error.code, error.code, message, status, status < HTTP_SERVER_ERROR, None, dict(error.members))
     trait = shape.traits.get("error", {})
     is_fault = bool(shape.traits.get("fault") or trait.get("fault")) or not error.sender_fault
     modelled = trait.get("httpStatusCode")
@@ -49,11 +52,11 @@ def fault_of(model: ServiceModel | None, error: AwsError) -> Fault:
     members = {name: value for name, value in error.members.items() if name in shape.members}
     for name in ("message", "Message"):
         if name in shape.members:
-            members.setdefault(name, error.message)
+            members.setdefault(name, message)
     # Lambda's errors carry who is to blame in a member of their own.
     if "Type" in shape.members and shape.members["Type"].shape.type == "string":
         members.setdefault("Type", "User" if sender else "Service")
-    return Fault(shape.name, str(trait.get("code", shape.name)), error.message, status, sender, shape, members)
+    return Fault(shape.name, str(trait.get("code", shape.name)), message, status, sender, shape, members)
 
 
 def extended_request_id(request_id: str) -> str:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from unkai.kernel.http import HttpResponse
+from unkai.wire.bindings import query_pairs
 from unkai.wire.compile import compiled
 from unkai.wire.faults import fault_of
 from unkai.wire.formats import form, xml
@@ -45,7 +46,7 @@ def decode(operation: Operation, request: HttpRequest, body: Any) -> dict[str, A
     assert isinstance(body, bytes), "no query operation has a streaming input"
     read: Callable[[Any], dict[str, Any]] = compiled(operation, "query.in", _reader)
     try:
-        parameters = form.pairs(request.query) if request.query else []
+        parameters = query_pairs(request) if request.query else []
         if body and request.method != "GET":
             parameters += form.pairs(body.decode("utf-8"))
         return read(form.tree(parameters))

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 BodyReader = Callable[[bytes], dict[str, Any]]
 BodyWriter = Callable[[dict[str, Any]], bytes]
 
+OK = 200
 NO_CONTENT = 204
+PARTIAL_CONTENT = 206
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Output:
     body: BodyWriter | None
     events: Events | None
     content_type: str
+    names: frozenset[str]
 
 
 def compile_input(operation: Operation, body: Callable[[Operation], BodyReader | None]) -> Input:
@@ -66,6 +69,7 @@ def compile_output(
         None if raw or stream else body(operation),
         events(stream) if stream else None,
         content_type,
+        frozenset(operation.output.members) if operation.output else frozenset(),
     )
 
 
@@ -92,9 +96,13 @@ def read_input(compiled: Input, request: HttpRequest, body: Any, refuse_text: Ca
 def write_output(
     compiled: Output, operation: Operation, out: dict[str, Any], headers: list[tuple[str, str]]
 ) -> HttpResponse:
+    assert compiled.names.issuperset(out), f"unknown members among {sorted(out)}"
     parts = compiled.parts
     parts.headers(out, headers)
     status = out.get(parts.status, operation.status) if parts.status else operation.status
+    if status == OK and "ContentRange" in out:
+        # A part of what was asked for says so. https://www.rfc-editor.org/rfc/rfc9110#name-206-partial-content
+        status = PARTIAL_CONTENT
     length = out.get(parts.length) if parts.length else None
     body: Any = b""
     content_type = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from unkai.kernel.http import HttpResponse
-from unkai.wire.bindings import BadBinding, body_members, payload_member, response_parts
+from unkai.wire.bindings import BadBinding, input_body_members, output_body_members, payload_member, response_parts
 from unkai.wire.compile import compiled
 from unkai.wire.eventstream import compile_events
 from unkai.wire.faults import fault_of
@@ -79,7 +79,7 @@ def _input(operation: Operation) -> Input:
 def _body_reader(operation: Operation) -> BodyReader | None:
     payload = payload_member(operation.input)
     if payload is None:
-        members = body_members(operation.input)
+        members = input_body_members(operation.input)
         return json.body_reader(members) if members else None
     read = json.value_reader(payload)
     return lambda body: {payload.name: read(body)}
@@ -97,7 +97,7 @@ def _output(operation: Operation) -> Output:
 def _body_writer(operation: Operation) -> BodyWriter | None:
     payload = payload_member(operation.output)
     if payload is None:
-        members = body_members(operation.output)
+        members = output_body_members(operation.output)
         if not members:
             return None
         write, names = json.body_writer(members), {member.name for member in members}

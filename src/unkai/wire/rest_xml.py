@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from unkai.kernel.errors import AwsError
 from unkai.kernel.http import HttpResponse
-from unkai.model.shapes import Member
-from unkai.wire.bindings import BadBinding, body_members, payload_member, response_parts
+from unkai.model.shapes import Member, Shape
+from unkai.wire.bindings import BadBinding, input_body_members, output_body_members, payload_member, response_parts
 from unkai.wire.compile import compiled
 from unkai.wire.eventstream import compile_events
 from unkai.wire.faults import Fault, extended_request_id, fault_of
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from unkai.kernel.http import HttpRequest
-    from unkai.model.shapes import Operation, ServiceModel, Shape
+    from unkai.model.shapes import Operation, ServiceModel
 
 CONTENT_TYPE = "application/xml"
 _NOT_MODIFIED = 304
@@ -110,7 +110,7 @@ def _input(operation: Operation) -> Input:
 
 def _body_reader(operation: Operation) -> BodyReader | None:
     payload = payload_member(operation.input)
-    members = body_members(operation.input)
+    members = input_body_members(operation.input)
     if not members:
         return None
     read = xml.node_reader(payload, {}) if payload is not None else xml.structure_reader(members, {})
@@ -143,7 +143,7 @@ def style_of(model: ServiceModel) -> xml.Style:
 
 def _body_writer(operation: Operation) -> BodyWriter | None:
     output = operation.output
-    members = body_members(output)
+    members = output_body_members(output)
     if output is None or not members:
         return None
     style, uri = style_of(operation.service), str(operation.service.metadata.get("xmlNamespace", ""))
@@ -177,15 +177,9 @@ def _element_document(member: Member, name: str, uri: str, style: xml.Style) -> 
 
 
 def _document_writer(members: list[Member], name: str, uri: str, style: xml.Style) -> Callable[[Any], bytes]:
-    write_children = xml.structure_writer(members, style, {})
-    start, end = f'<{name} xmlns="{xml.escape(uri)}">' if uri else f"<{name}>", f"</{name}>"
-
-    def write(out: list[str], value: Any) -> None:
-        out.append(start)
-        write_children(out, value)
-        out.append(end)
-
-    return lambda value: _document(write, value)
+    """A document whose root holds `members`, which need not be all that their shape has."""
+    shape = Shape(name, "structure", {member.name: member for member in members})
+    return _element_document(Member(name, shape), name, uri, style)
 
 
 def _document(write: xml.ElementWriter, value: Any) -> bytes:

@@ -57,18 +57,16 @@ def route(model: ServiceModel, request: HttpRequest) -> Operation | None:
     if len(candidates) == 1 and not candidates[0].literals:
         return candidates[0].operation
     given = _query_names(request.query)
-    for candidate in candidates:
-        if (
-            _has_literals(candidate, given)
-            and candidate.query <= given.keys()
-            and candidate.headers <= request.headers.keys()
-        ):
+    matching = [candidate for candidate in candidates if _has_literals(candidate, given)]
+    # The template that names most of the query is meant, whatever else is missing.
+    matching = [candidate for candidate in matching if len(candidate.literals) == len(matching[0].literals)]
+    for candidate in matching:
+        if candidate.query <= given.keys() and candidate.headers <= request.headers.keys():
             return candidate.operation
     # Something required is missing everywhere: the operation that asks for least refuses it in its own words.
-    for candidate in reversed(candidates):
-        if _has_literals(candidate, given):
-            return candidate.operation
-    return None
+    operations = [candidate.operation for candidate in matching]
+    current = [operation for operation in operations if not operation.traits.get("deprecated")]
+    return next(reversed(current or operations), None)
 
 
 def has_path(model: ServiceModel, request: HttpRequest) -> bool:

@@ -10,12 +10,14 @@ https://smithy.io/2.0/spec/constraint-traits.html. Patterns must match the whole
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from unkai.kernel.errors import AwsError
 from unkai.kernel.wording import DEFAULT, Failure, Wording
 from unkai.wire.compile import compiled, structure_once
 from unkai.wire.patterns import compile_pattern
+from unkai.wire.refusals import serialization_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +48,10 @@ def validate(operation: Operation, inp: Mapping[str, Any], wording: Wording = DE
     if check is None:
         return
     failures: list[Failure] = []
-    check(inp, (), failures)
+    try:
+        check(inp, (), failures)
+    except RecursionError:
+        raise serialization_error("The request body is nested too deeply.") from None
     if failures:
         if wording.unchecked or wording.unchecked_members:
             failures = [failure for failure in failures if _is_checked(wording, failure)]
@@ -111,14 +116,16 @@ def _build_structure_check(shape: Shape, made: dict[int, Any]) -> Check:
 
 
 def _member_check(member: Member, made: dict[int, Any]) -> Check | None:
-    checks = [check for check in (*_own_checks(member), _inner_check(member, made)) if check is not None]
-    if not checks:
-        return None
-    if len(checks) == 1:
-        return checks[0]
+    return _all_of([*_own_checks(member), _inner_check(member, made)])
+
+
+def _all_of(checks: Sequence[Check | None]) -> Check | None:
+    present = [check for check in checks if check is not None]
+    if len(present) <= 1:
+        return present[0] if present else None
 
     def check_all(value: Any, path: Path, failures: list[Failure]) -> None:
-        for check in checks:
+        for check in present:
             check(value, path, failures)
 
     return check_all
@@ -130,12 +137,49 @@ def _inner_check(member: Member, made: dict[int, Any]) -> Check | None:
         return None if shape.traits.get("document") else _structure_check(shape, made)
     if shape.type == "list":
         assert shape.item is not None, "a list has a member"
-        return _list_check(_member_check(shape.item, made))
+        return _all_of([_entries_check(shape, shape.item, "Member", list), _list_check(_inner_check(shape.item, made))])
     if shape.type == "map":
         assert shape.key is not None, "a map has a key"
         assert shape.value is not None, "a map has a value"
-        return _map_check(_member_check(shape.key, made), _member_check(shape.value, made))
+        keys = _entries_check(shape, shape.key, "Map keys", dict.keys)
+        values = _entries_check(shape, shape.value, "Map value", dict.values)
+        return _all_of([keys, values, _map_check(_inner_check(shape.value, made))])
     return None
+
+
+def _entries_check(shape: Shape, entry: Member, subject: str, entries: Callable[[Any], Any]) -> Check | None:
+    """What holds for each entry of a list or map itself. Coral states it once for the whole container, with all that an entry
+    must satisfy: `Map value must satisfy constraint: [Member must have length less than or equal to 25, ...]`."""
+    check_entry = _all_of(_own_checks(entry))
+    if check_entry is None:
+        return None
+    text = f"{subject} must satisfy constraint: [{', '.join(_constraints(entry))}]"
+
+    def check(value: Any, path: Path, failures: list[Failure]) -> None:
+        found: list[Failure] = []
+        for item in entries(value):
+            check_entry(item, path, found)
+            if found:
+                failures.append(Failure(found[0].kind, path, value, text, shape, found[0].limit))
+                return
+
+    return check
+
+
+def _constraints(member: Member) -> list[str]:
+    """All that the model states of `member` itself, in Coral's words and order."""
+    shape, traits = member.shape, member.traits
+    measure = "length" if shape.type in ("string", "blob", "list", "map") else "value"
+    texts = []
+    if traits.get("max") is not None:
+        texts.append(f"Member must have {measure} less than or equal to {traits['max']}")
+    if traits.get("min") is not None:
+        texts.append(f"Member must have {measure} greater than or equal to {traits['min']}")
+    if "pattern" in traits:
+        texts.append(f"Member must satisfy regular expression pattern: {traits['pattern']}")
+    if shape.enum:
+        texts.append(f"Member must satisfy enum value set: [{', '.join(shape.enum)}]")
+    return texts
 
 
 def _list_check(check_item: Check | None) -> Check | None:
@@ -151,18 +195,15 @@ def _list_check(check_item: Check | None) -> Check | None:
     return check
 
 
-def _map_check(check_key: Check | None, check_value: Check | None) -> Check | None:
-    if check_key is None and check_value is None:
+def _map_check(check_value: Check | None) -> Check | None:
+    if check_value is None:
         return None
 
     def check(value: Any, path: Path, failures: list[Failure]) -> None:
         for key, item in value.items():
             if len(failures) > FAILURES_MAX:
                 return
-            if check_key is not None:
-                check_key(key, (*path, "key"), failures)
-            if check_value is not None:
-                check_value(item, (*path, key[:SHOWN_CHARACTERS_MAX], "member"), failures)
+            check_value(item, (*path, key[:SHOWN_CHARACTERS_MAX], "member"), failures)
 
     return check
 
@@ -265,11 +306,27 @@ def coral_path(path: Path) -> str:
 
 
 def _shown_at(failure: Failure) -> str:
-    if failure.shape.traits.get("sensitive"):
-        return f"Value at '{coral_path(failure.path)}'"  # a secret is never repeated
+    if _holds_secret(failure.shape):
+        return f"Value at '{coral_path(failure.path)}'"  # a secret is never repeated, nor what it stands in
     if failure.value is None:
         return f"Value null at '{coral_path(failure.path)}'"
     return f"Value '{shown(failure.value)}' at '{coral_path(failure.path)}'"
+
+
+@cache
+def _holds_secret(shape: Shape) -> bool:
+    """Whether anything that `shape` reaches is marked sensitive."""
+    seen: set[int] = set()
+    waiting = [shape]
+    while waiting:
+        one = waiting.pop()
+        if id(one) not in seen:
+            seen.add(id(one))
+            if one.traits.get("sensitive"):
+                return True
+            parts = (*one.members.values(), *(part for part in (one.item, one.key, one.value) if part is not None))
+            waiting.extend(part.shape for part in parts)
+    return False
 
 
 def shown(value: Any) -> str:

@@ -15,7 +15,7 @@ from unkai.kernel.tasks import Finished, Retry, TaskResult, TaskView
 from unkai.layers import tasks
 from unkai.layers.tasks import TaskRow
 from unkai.store.api import CommitUnknown, StoreUnavailable
-from unkai.store.retry import Run, run
+from unkai.store.retry import run_here
 from unkai.store.tuples import prefix_end
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ class Lane:
             return
 
         async def body(tx: Tx) -> None:
-            # Where the answer of the handler's last transaction was lost, it may have ended the task: it must not come back.
-            if isinstance(result, Retry) and await tx.peek(view.key) is None:
+            # A delivery that ended the task in its own transaction, but whose answer was lost, comes here as a failure.
+            if await tx.get(view.key) is None:
                 return
             if isinstance(result, Retry) and row.group:
                 # It keeps its place, so that nothing of its group overtakes it, also after a restart.
@@ -154,8 +154,7 @@ class Lane:
 
         while True:
             try:
-                # Blind writes: they cannot conflict, so this never runs on the writer.
-                await run(self.engine, Run("", body, bytes, bytes))
+                await run_here(self.engine, body)
                 return
             except StoreUnavailable:
                 await asyncio.sleep(STORE_PAUSE_S)

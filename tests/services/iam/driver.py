@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from unkai.calls.programs import programs_of, run_of
+from unkai.calls.programs import make_program, programs_of, run_of
 from unkai.kernel.caller import Caller
 from unkai.kernel.clock import ManualClock
 from unkai.kernel.ctx import Ctx
@@ -41,9 +41,11 @@ class Conflicting:
 class Node:
     """IAM and STS without a front door: no authorization, no wire. `call` is one operation or step."""
 
-    def __init__(self) -> None:
+    def __init__(self, more: tuple[Any, ...] = ()) -> None:
         self.clock = ManualClock()
-        self.engine = Conflicting(open_memory(programs_of(SERVICES, SECRET)))
+        programs = programs_of(SERVICES, SECRET)
+        programs |= {f"iam.{each.__name__}": make_program(each, SECRET) for each in more}
+        self.engine = Conflicting(open_memory(programs))
         self._requests = 0
         self._loop = asyncio.new_event_loop()
         self.step(identity.bootstrap, {"account": ACCOUNT, "access_key_id": ROOT_KEY, "secret": ROOT_SECRET})

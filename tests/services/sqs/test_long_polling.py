@@ -6,19 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
-
-
-@pytest.fixture
-def sqs(client: Callable[..., Any]) -> Any:
-    return client("sqs")
-
-
-@pytest.fixture
-def queue(sqs: Any, name: str) -> str:
-    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
-    return url
-
 
 # A waiting receiver gets a message as soon as it is sent; each of many waiters gets one, and none is left waiting.
 def test_waiters_are_woken(sqs: Any, queue: str) -> None:

@@ -10,17 +10,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 
-@pytest.fixture
-def sqs(client: Callable[..., Any]) -> Any:
-    return client("sqs")
-
-
-@pytest.fixture
-def queue(sqs: Any, name: str) -> str:
-    url: str = sqs.create_queue(QueueName=name)["QueueUrl"]
-    return url
-
-
 # A message comes back as it was sent, with the MD5 that clients check, and is hidden from others meanwhile.
 def test_send_receive_delete(sqs: Any, queue: str) -> None:
     sent = sqs.send_message(QueueUrl=queue, MessageBody="grüße")

@@ -11,11 +11,6 @@ from botocore.exceptions import ClientError
 from tests.node import ACCOUNT
 
 
-@pytest.fixture
-def sqs(client: Callable[..., Any]) -> Any:
-    return client("sqs")
-
-
 def code_of(call: Callable[..., Any], **inp: Any) -> str:
     with pytest.raises(ClientError) as refused:
         call(**inp)
@@ -79,9 +74,3 @@ def test_refused_attributes(sqs: Any, name: str, attributes: dict[str, str], cod
 @pytest.mark.parametrize("bad", ["", "a b", "ä", "x" * 81])
 def test_refused_names(sqs: Any, bad: str) -> None:
     assert code_of(sqs.create_queue, QueueName=bad) == "InvalidParameterValue"
-
-
-# What is not built answers with an error that names it, never with a success.
-def test_what_is_missing_says_so(sqs: Any) -> None:
-    with pytest.raises(ClientError, match="sqs:ListMessageMoveTasks"):
-        sqs.list_message_move_tasks(SourceArn="arn:aws:sqs:us-east-1:123456789012:x")

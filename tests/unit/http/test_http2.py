@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import subprocess
 from collections import deque
@@ -55,11 +56,16 @@ class Client:
         while True:
             while self.unseen:
                 yield self.unseen.popleft()
-            data = self.sock.recv(65536)
+            try:
+                data = self.sock.recv(65536)
+            except ConnectionResetError:
+                return
             if not data:
                 return
             self.unseen.extend(self.h2.receive_data(data))
-            self.flush()
+            # The server may have closed already; what it said before is still to be read.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.flush()
 
     def wait(self, kind: type[Any], where: Callable[[Any], bool] = lambda event: True) -> Any:
         for event in self.events():

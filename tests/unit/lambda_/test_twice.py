@@ -22,7 +22,8 @@ def archive(text: str) -> bytes:
 
 
 async def _story() -> list[str]:
-    world = World(1, workers=1, rates=Rates(conflict=1.0, lost_answer=0, refusal=0, delay_s_max=0))
+    world = World(1, workers=1, rates=Rates(conflict=0, lost_answer=0, refusal=0, delay_s_max=0))
+    world.workers[0].engine.rates = Rates(conflict=1.0, lost_answer=0, refusal=0, delay_s_max=0)
     await world.start()
 
     async def do(operation: str, service: str = "lambda", **inp: Any) -> dict[str, Any]:

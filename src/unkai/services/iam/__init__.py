@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/STS/latest/APIReference/welcome.html
 from unkai.kernel.service import Service, on_any, read, write
 from unkai.kernel.wording import Wording
 from unkai.services.iam import (
+    absent,
     access_keys,
     account,
     arns,
@@ -158,11 +159,29 @@ _ACCOUNT = {
         simulate.get_context_keys_for_principal_policy, on_source("iam:GetContextKeysForPrincipalPolicy")
     ),
 }
+_ABSENT = {
+    "ListMFADevices": read(absent.list_mfa_devices, on_user("iam:ListMFADevices")),
+    "ListSSHPublicKeys": read(absent.list_ssh_public_keys, on_user("iam:ListSSHPublicKeys")),
+    "ListSigningCertificates": read(absent.list_signing_certificates, on_user("iam:ListSigningCertificates")),
+    "ListServiceSpecificCredentials": read(
+        absent.list_service_specific_credentials, on_user("iam:ListServiceSpecificCredentials")
+    ),
+    "ListVirtualMFADevices": read(absent.list_virtual_mfa_devices, on_any("iam:ListVirtualMFADevices")),
+    "ListServerCertificates": read(absent.list_server_certificates, on_any("iam:ListServerCertificates")),
+    "ListOpenIDConnectProviders": read(absent.list_open_id_connect_providers, on_any("iam:ListOpenIDConnectProviders")),
+    "ListSAMLProviders": read(absent.list_saml_providers, on_any("iam:ListSAMLProviders")),
+    "GetLoginProfile": read(absent.get_login_profile, on_user("iam:GetLoginProfile")),
+    "DeleteLoginProfile": read(absent.delete_login_profile, on_user("iam:DeleteLoginProfile")),
+    "GetAccountPasswordPolicy": read(absent.get_account_password_policy, on_any("iam:GetAccountPasswordPolicy")),
+    "DeleteAccountPasswordPolicy": read(
+        absent.delete_account_password_policy, on_any("iam:DeleteAccountPasswordPolicy")
+    ),
+}
 
 IAM = Service(
     name="iam",
     prefix="iam",
-    operations={**_USERS, **_GROUPS, **_ROLES, **_POLICIES, **_TAGS, **_ACCOUNT},
+    operations={**_USERS, **_GROUPS, **_ROLES, **_POLICIES, **_TAGS, **_ACCOUNT, **_ABSENT},
     steps=(identity.bootstrap, access_keys.record_key_use),
     complete=arns.complete,
     wording=_WORDING,

@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from unkai.store.api import ReadTx
 
 
-NAME_SIZE_CHARS_MAX = 128
-ACCOUNT_SIZE_CHARS = 12
-
-
 def _given_tags(inp: Mapping[str, Any]) -> dict[str, str] | None:
     if "Tags" in inp:
         return {tag["Key"]: tag["Value"] for tag in inp["Tags"] if "Key" in tag and "Value" in tag}
@@ -48,7 +44,12 @@ def on_named(action: str, kind: Kind) -> AccessRule:
             context["iam:PolicyARN"] = inp["PolicyArn"]
         if "PermissionsBoundary" in inp:
             context["iam:PermissionsBoundary"] = inp["PermissionsBoundary"]
-        return (Access(action, arn, context, _given_tags(inp)),)
+        tags = _given_tags(inp)
+        needed = [Access(action, arn, context, tags)]
+        if tags and action.startswith("iam:Create"):
+            # Tags at creation need the right to tag too.
+            needed.append(Access(action.replace(":Create", ":Tag"), arn, context, tags))
+        return needed
 
     return rule
 
@@ -101,7 +102,7 @@ async def complete(tx: ReadTx, access: Access) -> Access:
         return access
     kind = BY_ARN.get(parsed.resource.partition("/")[0])
     name = parsed.resource.rpartition("/")[2]
-    if kind is None or not name or len(name) > NAME_SIZE_CHARS_MAX or len(parsed.account) > ACCOUNT_SIZE_CHARS:
+    if kind is None or not name:
         return access
     row = await entities.find(tx, parsed.account, kind, name)
     if row is None:

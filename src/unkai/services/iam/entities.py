@@ -55,7 +55,9 @@ def unique_id(ctx: Ctx, kind: Kind) -> str:
 
 
 async def find(tx: ReadTx, account: str, kind: Kind, name: str) -> Any:
-    """The entity, or None. AWS keeps names apart by more than their case; so a name in other letters finds it too."""
+    """The entity, or None. No two names differ in case only, so a name in other letters finds it too."""
+    if len(name) > limits.NAME_SIZE_CHARS_MAX or not name.isascii() or len(account) != limits.ACCOUNT_SIZE_CHARS:
+        return None
     value = await tx.get(keys.entity(account, kind.name, name))
     return None if value is None else kind.decode(value)
 
@@ -129,7 +131,12 @@ def policy_key(arn: str) -> tuple[str, str, str]:
     if parsed is None or parsed.service != "iam" or parsed.region or not parsed.resource.startswith("policy/"):
         raise errors.invalid_arn(arn)
     path, _, name = parsed.resource.removeprefix("policy").rpartition("/")
-    if not name or not name.isascii() or len(name) > 128 or not parsed.account.isascii() or len(parsed.account) > 12:
+    if (
+        not name
+        or not name.isascii()
+        or len(name) > limits.NAME_SIZE_CHARS_MAX
+        or parsed.account.strip("0123456789") not in ("", "aws")
+    ):
         raise errors.invalid_arn(arn)
     return parsed.account, f"{path}/", name
 

@@ -74,6 +74,14 @@ def no_such_alias(alias: str) -> AwsError:
     return _no_such_entity(f"The account alias {alias} cannot be found.")
 
 
+def no_login_profile(user: str) -> AwsError:
+    return _no_such_entity(f"Login Profile for User {user} cannot be found.")
+
+
+def no_password_policy(account: str) -> AwsError:
+    return _no_such_entity(f"The Password Policy with domain name {account} cannot be found.")
+
+
 def no_such_deletion(task: str) -> AwsError:
     return _no_such_entity(f"The service linked role deletion task {task} cannot be found.")
 

@@ -13,7 +13,7 @@ from unkai.kernel.arn import Arn
 from unkai.kernel.caller import Caller
 from unkai.kernel.errors import AwsError
 from unkai.kernel.ports import Credential, PrincipalPolicies
-from unkai.services.iam import aws_managed, keys, rows, tokens
+from unkai.services.iam import aws_managed, keys, limits, rows, tokens
 
 if TYPE_CHECKING:
     from unkai.kernel.ctx import Ctx
@@ -115,7 +115,9 @@ async def managed_text(tx: ReadTx, account: str, arn: str) -> str | None:
     if parsed.account == "aws":
         return aws_managed.text_of(arn)
     path, _, name = parsed.resource.removeprefix("policy").rpartition("/")
-    value = await tx.get(keys.entity(account, "policy", name)) if parsed.account == account else None
+    if parsed.account != account or len(name) > limits.NAME_SIZE_CHARS_MAX:
+        return None
+    value = await tx.get(keys.entity(account, "policy", name))
     if value is None:
         return None
     row = rows.decode_policy(value)
@@ -194,7 +196,8 @@ async def _of_entity(
 async def bootstrap(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     """Make the account, root's access key and the node's sealing key. Run at every start; what is there stays.
 
-    A given key replaces root's other one only where its id is new, and its secret is updated where it differs.
+    What the operator starts the node with counts: a key that is new replaces root's others, and one that was deleted or made
+    inactive works again.
     """
     account, access_key_id, secret = inp["account"], inp["access_key_id"], inp["secret"]
     if await tx.get(keys.seal()) is None:
@@ -205,7 +208,8 @@ async def bootstrap(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     current = rows.decode_key(found) if found is not None else None
     if current is not None and (current.account != account or current.user):
         raise AwsError("EntityAlreadyExists", "The access key id belongs to another principal.", status=409)
-    if value is not None and current is not None and current.secret == secret:
+    is_same = current is not None and current.secret == secret and current.active
+    if is_same and access_key_id in row.root_keys:
         return {}
 
     created_ms = current.created_ms if current is not None else ctx.now_ms

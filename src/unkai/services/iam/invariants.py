@@ -58,14 +58,13 @@ async def _uses(tx: ReadTx, account: str, found: Found) -> list[str]:
     stored = {key for key, _ in await tx.get_range(*keys.uses(account))}
     if stored != expected:
         broken.append(f"IAM-1 {account}: {len(stored)} use rows, {len(expected)} attachments and boundaries")
-    for kind_rows in (found["user"], found["group"], found["role"]):
-        for row in kind_rows.values():
-            for arn in row.attached:
+    for kind in (USER, GROUP, ROLE):
+        for row in found[kind.name].values():
+            boundary = getattr(row, "boundary", "")
+            for arn in [*row.attached, *([boundary] if boundary else [])]:
                 owner, _, name = entities.policy_key(arn)
-                known = name.lower() in found["policy"] or (
-                    owner == aws_managed.OWNER and arn in aws_managed.policies()
-                )
-                if not known:
+                is_aws = owner == aws_managed.OWNER and arn in aws_managed.policies()
+                if not is_aws and name.lower() not in found["policy"]:
                     broken.append(f"IAM-1 {account}: {row.name} has {arn}, which is not there")
     for counter, value in await tx.get_range(*keys.use_counts(account)):
         if read_counter(value) != counts.pop(counter, 0):

@@ -10,6 +10,11 @@ ENTITY_QUOTA_NAMES = {
     "policy": "PoliciesPerAccount",
     "profile": "InstanceProfilesPerAccount",
 }
+NAME_SIZE_CHARS_MAX = 128
+ACCOUNT_SIZE_CHARS = 12
+MARKER_SIZE_CHARS_MAX = 160
+SIMULATED_SIZE_CHARS_MAX = 1024 * 1024
+"""All policy texts of one simulation. AWS bounds the request as a whole."""
 POLICY_SIZE_CHARS_MAX = 6144
 TRUST_SIZE_CHARS_MAX = 2048
 INLINE_SIZE_CHARS_MAX = {"user": 2048, "group": 5120, "role": 10_240}

@@ -22,11 +22,19 @@ def truncation(marker: str | None) -> dict[str, Any]:
     return {"IsTruncated": False} if marker is None else {"IsTruncated": True, "Marker": marker}
 
 
+def _after(inp: Mapping[str, Any]) -> str:
+    """The name that the page begins after. Ours are short ASCII; anything else was made up."""
+    marker = str(inp.get("Marker", ""))
+    if len(marker) > limits.MARKER_SIZE_CHARS_MAX or not marker.isascii():
+        raise errors.invalid_marker()
+    return marker
+
+
 def page_of(
     items: Sequence[Any], inp: Mapping[str, Any], name: Callable[[Any], str]
 ) -> tuple[list[Any], dict[str, Any]]:
     """One page of a short list that is all there, in order of name, and the members that say whether there is more."""
-    after = inp.get("Marker", "")
+    after = _after(inp)
     rest = [item for item in sorted(items, key=name) if name(item) > after]
     limit = inp.get("MaxItems", limits.PAGE_DEFAULT)
     page = rest[:limit]
@@ -55,7 +63,7 @@ async def page_of_range(
     Looks at a bounded number of rows: where few are wanted the page is short, and its marker says where to go on.
     """
     begin, end = bounds
-    if after := inp.get("Marker"):
+    if after := _after(inp):
         begin = max(begin, key(after) + b"\0")
     limit = inp.get("MaxItems", limits.PAGE_DEFAULT)
     items: list[Any] = []

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from unkai.kernel.arn import Arn
 from unkai.kernel.caller import Caller
+from unkai.kernel.errors import AwsError
 from unkai.policy.context import RequestContext
 from unkai.policy.document import parse
 from unkai.policy.evaluate import Request, compile, evaluate
-from unkai.services.iam import aws_managed, entities, errors, identity, paging, sources
+from unkai.services.iam import aws_managed, entities, errors, identity, limits, paging, sources
 from unkai.services.iam.entities import GROUP, HOLDERS, USER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unkai.kernel.ctx import Ctx
-    from unkai.policy.document import Kind, Statement
+    from unkai.policy.document import Kind, Policy, Statement
     from unkai.policy.evaluate import Decision
     from unkai.store.api import ReadTx
 
@@ -46,7 +47,7 @@ class _Compiled:
         self.places: dict[int, tuple[Source, sources.Span]] = {}
         policies = []
         for source in given:
-            policy = parse(source.text, kind)
+            policy = _parse(source.text, kind)
             policies.append(policy)
             spans = sources.statement_spans(source.text)
             for statement, span in zip(policy.statements, spans, strict=True):
@@ -111,10 +112,24 @@ async def get_context_keys_for_principal_policy(ctx: Ctx, tx: ReadTx, inp: dict[
     return {"ContextKeyNames": _keys_of([*inp.get("PolicyInputList", ()), *held])}
 
 
+def _parse(text: str, kind: Kind) -> Policy:
+    """Malformed policies are InvalidInput here."""
+    try:
+        return parse(text, kind)
+    except AwsError as error:
+        raise errors.invalid_input(error.message) from None
+
+
+def _bound(texts: Sequence[str]) -> None:
+    if sum(map(len, texts)) > limits.SIMULATED_SIZE_CHARS_MAX:
+        raise errors.invalid_input(f"The policies together exceed {limits.SIMULATED_SIZE_CHARS_MAX} characters.")
+
+
 def _keys_of(texts: Sequence[str]) -> list[str]:
+    _bound(texts)
     found: dict[str, None] = {}
     for text in texts:
-        parse(text, "identity")
+        _parse(text, "identity")
         found |= dict.fromkeys(sources.context_keys(text))
     return list(found)
 
@@ -149,7 +164,7 @@ async def _sources(tx: ReadTx, account: str, row: Any, kind: entities.Kind) -> l
 
 def _principal(arn: str, unique_id: str) -> Caller:
     parsed = Arn.parse(arn)
-    if parsed is None or len(parsed.account) != 12:
+    if parsed is None or len(parsed.account) != limits.ACCOUNT_SIZE_CHARS:
         raise errors.invalid_input(f"Invalid Entity Arn: {arn}")
     if parsed.resource == "root":
         return Caller("Root", parsed.account, arn, parsed.account)
@@ -179,6 +194,7 @@ def _simulate(
     named = [Source(f"PolicyInputList.{at}", "none", text) for at, text in enumerate(inp.get("PolicyInputList", ()), 1)]
     given = [Source("ResourcePolicy", "resource", inp["ResourcePolicy"])] if inp.get("ResourcePolicy") else []
     every = [*held, *named, *given, *([boundary] if boundary is not None else [])]
+    _bound([source.text for source in every])
     actions, more = paging.page_by_position(list(dict.fromkeys(inp["ActionNames"])), inp)
     resources = list(dict.fromkeys(inp.get("ResourceArns") or ["*"]))
     if len(actions) * len(resources) > PAIRS_MAX:

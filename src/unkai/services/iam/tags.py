@@ -44,7 +44,8 @@ async def _list(ctx: Ctx, tx: ReadTx, inp: dict[str, Any], kind: Kind) -> dict[s
         row = await policies.load_any(ctx, tx, inp["PolicyArn"])
     else:
         row = await entities.load_given(ctx, tx, kind, inp)
-    page, more = paging.page_of(shapes.tag_list(row.tags), inp, lambda tag: str(tag["Key"]))
+    in_order = sorted(shapes.tag_list(row.tags), key=lambda tag: tag["Key"])
+    page, more = paging.page_by_position(in_order, inp)
     return {"Tags": page, **more}
 
 

@@ -38,7 +38,9 @@ def check(document: str) -> set[str]:
 async def principal_id(tx: ReadTx, arn: str) -> str | None:
     """The unique id of the user or role with this ARN; None where there is none; empty for what has no row here."""
     parsed = Arn.parse(arn)
-    if parsed is None or parsed.service != "iam" or await tx.get(keys.account(parsed.account)) is None:
+    if parsed is None or parsed.service != "iam" or len(parsed.account) != limits.ACCOUNT_SIZE_CHARS:
+        return ""
+    if await tx.get(keys.account(parsed.account)) is None:
         return ""
     kind = {"user": USER, "role": ROLE}.get(parsed.resource.partition("/")[0])
     if kind is None:

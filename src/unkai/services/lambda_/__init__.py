@@ -1,7 +1,6 @@
 """AWS Lambda. https://docs.aws.amazon.com/lambda/latest/api/welcome.html"""
 
-from unkai.kernel.service import Dataplane, Service, Task, effect, on, on_any, read, write
-from unkai.layers import blobs
+from unkai.kernel.service import Service, Task, effect, on, on_any, read, write
 from unkai.services.lambda_ import (
     access,
     aliases,
@@ -188,13 +187,10 @@ SERVICE = Service(
         events.INVOKE: Task(events.carry_invoke, concurrency=limits.CONCURRENCY),
         events.DELIVER: Task(events.carry_delivery),
         functions.CLEAN_UP: Task(workers.clean_up, concurrency=2),
-        blobs.UNLINK: Task(blobs.unlink_dropped, concurrency=2),
     },
     resource_policy=policies.resource_policy,
     complete=access.complete,
-    dataplane=Dataplane(
-        dataplane.handle, urls.HOST_LABEL, urls.PATH_PREFIX, body_size_bytes_max=limits.PAYLOAD_SIZE_BYTES_MAX
-    ),
+    dataplane=dataplane.handle,
     workers=(pollers.work, logs.work),
     invariants=(invariants.check,),
 )

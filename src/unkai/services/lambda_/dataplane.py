@@ -17,7 +17,7 @@ from unkai.kernel.functions import Invocation
 from unkai.kernel.http import FileBody, HttpResponse
 from unkai.kernel.ports import BlobMissing
 from unkai.kernel.service import Access
-from unkai.services.lambda_ import keys, loading, packages, rows, running, urlevents
+from unkai.services.lambda_ import keys, limits, loading, packages, rows, running, urlevents
 from unkai.services.lambda_.invoke import start_stream
 from unkai.services.lambda_.names import FunctionRef
 from unkai.services.lambda_.urls import HOST_LABEL, URL_PATH_PREFIX
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from unkai.kernel.ports import Node
     from unkai.store.api import Tx
 
+    Authenticate = Callable[[bytes], Awaitable[Caller]]
+
 log = logging.getLogger(__name__)
 
 PRELUDE_SIZE_BYTES_MAX = 64 * 1024
@@ -45,9 +47,7 @@ def _plain(status: int, message: str, request_id: str, code: str = "") -> HttpRe
     return HttpResponse(status, headers, json.dumps({"Message": message}).encode())
 
 
-async def handle(
-    ctx: Ctx, node: Node, request: HttpRequest, authenticate: Callable[[], Awaitable[Caller]]
-) -> HttpResponse:
+async def handle(ctx: Ctx, node: Node, request: HttpRequest, authenticate: Authenticate) -> HttpResponse:
     """Nothing is kept: a crash ends the connection, and the function may have run."""
     host = request.headers.get("host", "")
     if f".{HOST_LABEL}." in host:
@@ -99,17 +99,16 @@ async def find_url(ctx: Ctx, tx: Tx, inp: str) -> tuple[FunctionRef, dict[str, A
     return None if setting is None else (ref, setting.value)
 
 
-async def _visit(
-    ctx: Ctx, node: Node, request: HttpRequest, authenticate: Callable[[], Awaitable[Caller]], url: _Url
-) -> HttpResponse:
+async def _visit(ctx: Ctx, node: Node, request: HttpRequest, authenticate: Authenticate, url: _Url) -> HttpResponse:
     origin = request.headers.get("origin", "")
     if url.cors and request.method == "OPTIONS" and "access-control-request-method" in request.headers:
         asked = [name.strip() for name in request.headers.get("access-control-request-headers", "").split(",") if name]
         return HttpResponse(200, urlevents.cors_headers(url.cors, origin, preflight=True, asked=asked))
     ctx.account, ctx.region = url.ref.account, url.ref.region
     try:
-        signer = await _admit(ctx, node, authenticate, url)
-        response = await _run(ctx, node, request, url, signer)
+        body = await request.read(limits.PAYLOAD_SIZE_BYTES_MAX)
+        signer = await _admit(ctx, node, authenticate, url, body)
+        response = await _run(ctx, node, request, body, url, signer)
     except AwsError as error:
         response = _refusal(ctx, error)
     if url.cors:
@@ -119,9 +118,9 @@ async def _visit(
     return response
 
 
-async def _admit(ctx: Ctx, node: Node, authenticate: Callable[[], Awaitable[Caller]], url: _Url) -> Caller | None:
+async def _admit(ctx: Ctx, node: Node, authenticate: Authenticate, url: _Url, body: bytes) -> Caller | None:
     """Who signed the request, where the URL asks for that. Raises AwsError unless it may pass."""
-    signer = await authenticate() if url.auth_type == "AWS_IAM" else None
+    signer = await authenticate(body) if url.auth_type == "AWS_IAM" else None
     arn, auth_type = url.ref.qualified_arn, url.auth_type
     needed = [
         Access("lambda:InvokeFunctionUrl", arn, {"lambda:FunctionUrlAuthType": auth_type}),
@@ -132,6 +131,8 @@ async def _admit(ctx: Ctx, node: Node, authenticate: Callable[[], Awaitable[Call
 
 
 def _refusal(ctx: Ctx, error: AwsError) -> HttpResponse:
+    if error.status == 413:
+        return _plain(413, "Request Too Long", ctx.request_id, error.code)
     if error.code == "TooManyRequestsException":
         return _plain(429, "Too Many Requests", ctx.request_id, error.code)
     if not error.sender_fault:
@@ -139,8 +140,9 @@ def _refusal(ctx: Ctx, error: AwsError) -> HttpResponse:
     return _plain(403, "Forbidden", ctx.request_id, "AccessDeniedException")
 
 
-async def _run(ctx: Ctx, node: Node, request: HttpRequest, url: _Url, signer: Caller | None) -> HttpResponse:
-    assert isinstance(request.body, bytes), "the front door has read it"
+async def _run(
+    ctx: Ctx, node: Node, request: HttpRequest, body: bytes, url: _Url, signer: Caller | None
+) -> HttpResponse:
     ref = url.ref
     chosen = await node.run(
         ctx,
@@ -150,7 +152,7 @@ async def _run(ctx: Ctx, node: Node, request: HttpRequest, url: _Url, signer: Ca
     event = urlevents.event_of(
         ctx,
         request,
-        request.body,
+        body,
         path=url.path,
         url_id=url.id,
         domain=request.headers.get("host", "").partition(":")[0],
@@ -167,10 +169,10 @@ async def _run(ctx: Ctx, node: Node, request: HttpRequest, url: _Url, signer: Ca
         result = await running.translated(node.runner.invoke(spec, invocation))
         if result.function_error:
             raise urlevents.BadAnswer
-        status, headers, body = urlevents.response_of(result.payload)
+        status, headers, data = urlevents.response_of(result.payload)
     except urlevents.BadAnswer:
         return _plain(502, "Internal Server Error", ctx.request_id, "InternalServerErrorException")
-    return HttpResponse(status, [*headers, ("x-amzn-RequestId", ctx.request_id)], body)
+    return HttpResponse(status, [*headers, ("x-amzn-RequestId", ctx.request_id)], data)
 
 
 async def _streamed(ctx: Ctx, stream: StreamedResult) -> HttpResponse:

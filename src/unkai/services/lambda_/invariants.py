@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from unkai.layers.blobs import referred
 from unkai.services.lambda_ import keys, rows
+from unkai.services.lambda_.packages import OWNER
 from unkai.store.api import read_counter
 from unkai.store.tuples import pack, prefix_end, unpack
 
@@ -31,9 +33,8 @@ async def check(tx: ReadTx) -> list[str]:
     stored = {(bytes(_blob(key)), str(unpack(key)[2])) for key, _ in await _all(tx, "lamb")}
     broken += [f"LAMBDA-1 {user} uses a package without a row of use" for _, user in sorted(expected - stored)]
     broken += [f"LAMBDA-1 a row of use without {user}" for _, user in sorted(stored - expected)]
-    for blob in {blob for blob, _ in stored}:
-        if await tx.get(pack("blob", blob)) is None:
-            broken.append(f"LAMBDA-2 package {blob.hex()} is used and not kept")
+    for blob in await referred(tx, OWNER) ^ {blob for blob, _ in stored}:
+        broken.append(f"LAMBDA-2 package {blob.hex()}: used and not kept, or kept and not used")
     broken += await _check_reserved(tx, functions)
     broken += await _check_urls(tx, functions)
     return broken

@@ -16,7 +16,7 @@
 
 Invariants (see invariants.py):
 LAMBDA-1  Every package that a version or layer version names has a row of use by it, and every row of use belongs to one.
-LAMBDA-2  A used package is kept by the blobs layer.
+LAMBDA-2  The blobs layer keeps exactly the packages that are used.
 LAMBDA-3  The counter of reserved concurrency equals the sum over the functions.
 LAMBDA-4  An alias names versions that exist.
 LAMBDA-5  Every URL leads to a function that has it.

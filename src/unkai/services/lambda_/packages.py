@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PIECE_SIZE_BYTES = 1024 * 1024
 URL_PREFIX = "/_lambda/code/"
+OWNER = b"lambda"
 
 
 def check_zip(data: bytes, size_bytes_max: int = limits.UNZIPPED_SIZE_BYTES_MAX) -> None:
@@ -106,7 +107,7 @@ def shown_sha256(package: PackageUse) -> str:
 
 async def refer(ctx: Ctx, tx: Tx, package: PackageUse) -> None:
     """Keep a new package's blob, and make the key that signs package URLs with the first one."""
-    blobs.refer(tx, package.blob)
+    blobs.refer(tx, package.blob, OWNER)
     if await tx.get(keys.url_key()) is None:
         tx.set(keys.url_key(), ctx.ids.token(32))
 

@@ -28,6 +28,11 @@ def invalid_parameter(message: str) -> AwsError:
     return AwsError("InvalidParameterValue", message, status=400)
 
 
+def invalid_value(value: object, parameter: str, reason: str) -> AwsError:
+    """The sentence that most refusals of SQS have."""
+    return invalid_parameter(f"Value {str(value)[:1024]} for parameter {parameter} is invalid. Reason: {reason}")
+
+
 def missing_parameter(name: str) -> AwsError:
     return AwsError("MissingParameter", f"The request must contain the parameter {name}.", status=400)
 
@@ -36,8 +41,13 @@ def invalid_attribute_name(name: str) -> AwsError:
     return AwsError("InvalidAttributeName", f"Unknown Attribute {name}.")
 
 
-def invalid_attribute_value(name: str) -> AwsError:
-    return AwsError("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
+def only_fifo(name: str) -> AwsError:
+    return AwsError("InvalidAttributeName", f"You can specify the {name} only when FifoQueue is set to true.")
+
+
+def invalid_attribute_value(name: str, reason: str = "") -> AwsError:
+    because = f" Reason: {reason}" if reason else ""
+    return AwsError("InvalidAttributeValue", f"Invalid value for the parameter {name}.{because}")
 
 
 def receipt_handle_is_invalid(handle: str) -> AwsError:
@@ -58,22 +68,88 @@ def invalid_message_contents() -> AwsError:
     )
 
 
+def message_too_long(size_bytes_max: int, *, in_batch: bool = False) -> AwsError:
+    verb = "cannot be validated" if in_batch else "are invalid"
+    return invalid_parameter(
+        f"One or more parameters {verb}. Reason: Message must be shorter than {size_bytes_max} bytes."
+    )
+
+
+def no_deduplication_id() -> AwsError:
+    return invalid_parameter(
+        "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
+    )
+
+
+def not_for_this_queue_type(value: object, parameter: str) -> AwsError:
+    return invalid_value(value, parameter, "The request include parameter that is not valid for this queue type.")
+
+
 def purge_in_progress(name: str) -> AwsError:
     return AwsError(
         "PurgeQueueInProgress", f"Only one PurgeQueue operation on {name} is allowed every 60 seconds.", status=403
     )
 
 
-def over_limit() -> AwsError:
-    return AwsError("OverLimit", "Too many messages in flight: a queue has at most 120,000.", status=403)
+def over_limit(message: str = "Too many messages in flight: a queue has at most 120,000.") -> AwsError:
+    return AwsError("OverLimit", message, status=403)
 
 
 def unsupported_operation(message: str) -> AwsError:
     return AwsError("UnsupportedOperation", message)
 
 
-def address_invalid(url: str) -> AwsError:
-    return AwsError("InvalidAddress", f"The address {url[:200]} is not valid for this endpoint.", status=404)
+def empty_batch(entry: str) -> AwsError:
+    return AwsError("EmptyBatchRequest", f"There should be at least one {entry} in the request.")
+
+
+def too_many_entries(count: int) -> AwsError:
+    return AwsError(
+        "TooManyEntriesInBatchRequest", f"Maximum number of entries per request are 10. You have sent {count}."
+    )
+
+
+def invalid_batch_entry_id() -> AwsError:
+    return AwsError(
+        "InvalidBatchEntryId",
+        "A batch entry id can only contain alphanumeric characters, hyphens and underscores. "
+        "It can be at most 80 letters long.",
+    )
+
+
+def ids_not_distinct(repeated: str) -> AwsError:
+    return AwsError("BatchEntryIdsNotDistinct", f"Id {repeated} repeated.")
+
+
+def batch_too_long(limit_bytes: int, size_bytes: int) -> AwsError:
+    return AwsError(
+        "BatchRequestTooLong",
+        f"Batch requests cannot be longer than {limit_bytes} bytes. You have sent {size_bytes} bytes.",
+    )
+
+
+def resource_not_found(message: str) -> AwsError:
+    return AwsError("ResourceNotFoundException", message, status=404)
+
+
+def no_such_resource(parameter: str) -> AwsError:
+    return resource_not_found(f"The resource that you specified for the {parameter} parameter doesn't exist.")
+
+
+# What SQS calls these in the query protocol and in the failed entries of batches, where that differs from the model's name.
+_QUERY_CODES = {
+    "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",
+    "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
+}
+
+
+def batch_failure(entry_id: str, error: AwsError) -> dict[str, object]:
+    return {
+        "Id": entry_id,
+        "SenderFault": error.sender_fault,
+        "Code": _QUERY_CODES.get(error.code, error.code),
+        "Message": error.message,
+    }
 
 
 def _refuse(failures: Sequence[Failure]) -> AwsError:
@@ -82,9 +158,7 @@ def _refuse(failures: Sequence[Failure]) -> AwsError:
     name = ".".join(str(part) for part in first.path)
     if first.kind == "required":
         return missing_parameter(name)
-    return invalid_parameter(
-        f"Value {str(first.value)[:256]} for parameter {name} is invalid. Reason: {first.constraint}."
-    )
+    return invalid_value(str(first.value)[:256], name, f"{first.constraint}.")
 
 
 # Names of attributes are enums in the model, but SQS answers InvalidAttributeName for others; the handlers know.

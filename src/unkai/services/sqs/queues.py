@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unkai.kernel.arn import Arn
-from unkai.layers.tasks import add_task
-from unkai.services.sqs import errors, keys, limits, rows
-from unkai.services.sqs.arns import account_and_name, queue_url
+from unkai.layers.tasks import add_task, clear_timer, set_timer
+from unkai.services.sqs import attributes, errors, keys, limits, redrive_policy, rows
+from unkai.services.sqs.arns import queue_url
+from unkai.services.sqs.catalog import find, find_arn, load, save
+from unkai.services.sqs.tags import check_tags
 from unkai.store.api import read_counter
 
 if TYPE_CHECKING:
@@ -17,75 +18,118 @@ if TYPE_CHECKING:
 
 CLEAN_UP = "sqs.clean_up"
 """The task kind that removes what a deleted or purged queue held, a page at a time."""
-
-
-async def load(ctx: Ctx, tx: ReadTx, url: str) -> QueueRow:
-    """The queue that `url` names. Raises QueueDoesNotExist."""
-    account, name = account_and_name(ctx, url)
-    value = await tx.get(keys.queue(account, ctx.region, name))
-    if value is None:
-        raise errors.queue_does_not_exist()
-    return rows.decode_queue(value)
-
-
-def number(queue: QueueRow, attribute: str) -> int:
-    """A numeric attribute, or its default."""
-    return int(queue.attributes.get(attribute) or limits.DEFAULTS[attribute])
-
-
-def check_attributes(attributes: dict[str, str]) -> None:
-    """Refuse what CreateQueue and SetQueueAttributes refuse."""
-    for name, value in attributes.items():
-        if name in limits.NUMBER_RANGES:
-            low, high = limits.NUMBER_RANGES[name]
-            if not (value.isascii() and value.isdigit() and len(value) < 10 and low <= int(value) <= high):
-                raise errors.invalid_attribute_value(name)
-        elif name in limits.BOOLEANS:
-            if value.lower() not in ("true", "false"):
-                raise errors.invalid_attribute_value(name)
-        else:
-            raise errors.invalid_attribute_name(name)
+SWEEP = "sqs.sweep"
+"""The timer kind that removes what has outlived its retention."""
+SWEEP_INTERVAL_MS_MIN = 300_000
+"""A sweep is never sooner than this after the last: nobody receives what is older, so it only gives room back."""
+EVERY_WAITER = 1 << 20
 
 
 async def create_queue(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     name = inp["QueueName"]
-    attributes = inp.get("Attributes", {})
-    if not limits.QUEUE_NAME.fullmatch(name):
-        raise errors.invalid_parameter(
-            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
-        )
-    check_attributes(attributes)
-    key = keys.queue(ctx.account, ctx.region, name)
-    existing = await tx.get(key)
-
+    given = inp.get("Attributes", {})
+    fifo = given.get("FifoQueue", "").lower() == "true"
+    _check_name(name, fifo)
+    kept = attributes.checked(given, fifo=fifo, creating=True)
+    tags = inp.get("tags", {})
+    check_tags(tags)
+    url = queue_url(ctx, ctx.account, name)
+    existing = await find(tx, ctx.account, ctx.region, name)
     if existing is not None:
-        # Creating it again is no error where every attribute that is given equals what the queue has.
-        queue = rows.decode_queue(existing)
-        for attribute, value in attributes.items():
-            if queue.attributes.get(attribute, limits.DEFAULTS.get(attribute)) != value:
-                raise errors.queue_name_exists(attribute)
-        return {"QueueUrl": queue_url(ctx, ctx.account, name)}
+        _check_same(existing, kept)
+        return {"QueueUrl": url}
 
-    row = rows.QueueRow(
-        id=ctx.ids.token(8),
+    queue = rows.QueueRow(
+        id=ctx.ids.token(keys.ID_SIZE_BYTES),
+        born_id=ctx.ids.token(keys.ID_SIZE_BYTES),
         name=name,
         account=ctx.account,
         region=ctx.region,
         created_ms=ctx.now_ms,
         modified_ms=ctx.now_ms,
-        attributes=attributes,
-        tags=inp.get("tags", {}),
+        attributes={},
+        tags=tags,
+        fifo=fifo,
     )
-    tx.set(key, rows.encode(row))
+    queue = rows.replace(queue, attributes=attributes.changed(queue, kept))
 
-    return {"QueueUrl": queue_url(ctx, ctx.account, name)}
+    await _follow_redrive(tx, queue, "")
+    save(tx, queue)
+    await plan_sweep(ctx, tx, queue, ctx.now_ms + attributes.number(queue, "MessageRetentionPeriod") * 1000)
+
+    return {"QueueUrl": url}
+
+
+def _check_name(name: str, fifo: bool) -> None:
+    if fifo and not limits.FIFO_NAME.fullmatch(name):
+        raise errors.invalid_parameter(
+            "The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, "
+            "must end with .fifo suffix and be 1 to 80 in length."
+        )
+    if not fifo and not limits.QUEUE_NAME.fullmatch(name):
+        raise errors.invalid_parameter(
+            "Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length"
+        )
+
+
+def _check_same(queue: QueueRow, kept: dict[str, str]) -> None:
+    """Creating a queue again is no error where every attribute that is given equals what the queue has."""
+    has = attributes.shown(queue)
+    for name, value in kept.items():
+        if has.get(name, "") != value:
+            raise errors.queue_name_exists(name)
+
+
+async def _follow_redrive(tx: Tx, queue: QueueRow, before: str) -> None:
+    """Check the dead-letter queue that `queue` names, and keep the list of its sources; `before` is the policy until now."""
+    text = queue.attributes.get("RedrivePolicy", "")
+    if text == before:
+        return
+    if before:
+        tx.clear(keys.source(queue.account, queue.region, redrive_policy.parse(before).target.resource, queue.name))
+    if not text:
+        return
+    target = redrive_policy.parse(text).target
+
+    def refuse(reason: str) -> Exception:
+        return errors.invalid_value(text, "RedrivePolicy", reason)
+
+    if (target.account, target.region) != (queue.account, queue.region):
+        raise refuse("Dead letter target must be in the same account and region as the source.")
+    dead = queue if target.resource == queue.name else await find_arn(tx, target)
+    if dead is None:
+        raise refuse("Dead letter target does not exist.")
+    if dead.fifo != queue.fifo:
+        raise refuse("Dead letter queue must be same type of queue as the source.")
+    if not redrive_policy.allows(dead.attributes.get("RedriveAllowPolicy"), queue.arn):
+        raise refuse("The redrive allow policy of the dead letter target does not allow this source queue.")
+    tx.set(keys.source(queue.account, queue.region, target.resource, queue.name), b"")
+
+
+async def plan_sweep(ctx: Ctx, tx: Tx, queue: QueueRow, due_ms: int) -> None:
+    """Nothing that is in the queue now expires before `due_ms`, and what is sent later expires later still."""
+    due_ms = max(due_ms, ctx.now_ms + SWEEP_INTERVAL_MS_MIN)
+    await set_timer(ctx, tx, SWEEP, _timer(queue), due_ms, queue.name.encode())
+
+
+def _timer(queue: QueueRow) -> str:
+    return f"{queue.account}/{queue.region}/{queue.name}"
 
 
 async def delete_queue(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
+    """The name is free at once. AWS makes clients wait for a minute until all its servers know; here there is nothing to
+    wait for, and Terraform, which retries QueueDeletedRecently, is merely done sooner."""
     queue = await load(ctx, tx, inp["QueueUrl"])
 
     tx.clear(keys.queue(queue.account, queue.region, queue.name))
-    add_task(ctx, tx, CLEAN_UP, queue.id)
+    if text := queue.attributes.get("RedrivePolicy"):
+        tx.clear(keys.source(queue.account, queue.region, redrive_policy.parse(text).target.resource, queue.name))
+    tx.clear_range(*keys.move_tasks(queue.account, queue.region, queue.name))
+    await clear_timer(tx, SWEEP, _timer(queue))
+    add_task(ctx, tx, CLEAN_UP, keys.contents(queue.id))
+    if queue.fifo:
+        add_task(ctx, tx, CLEAN_UP, keys.memory(queue.born_id))
+    tx.signal(keys.channel(queue.id), EVERY_WAITER)
 
     return {}
 
@@ -96,39 +140,39 @@ async def purge_queue(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     if queue.purged_ms and ctx.now_ms - queue.purged_ms < limits.PURGE_INTERVAL_MS:
         raise errors.purge_in_progress(queue.name)
 
-    purged = rows.QueueRow(
-        id=ctx.ids.token(8),
-        name=queue.name,
-        account=queue.account,
-        region=queue.region,
-        created_ms=queue.created_ms,
-        modified_ms=queue.modified_ms,
-        attributes=queue.attributes,
-        tags=queue.tags,
-        purged_ms=ctx.now_ms,
-    )
-    tx.set(keys.queue(queue.account, queue.region, queue.name), rows.encode(purged))
-    add_task(ctx, tx, CLEAN_UP, queue.id)
+    save(tx, rows.replace(queue, id=ctx.ids.token(keys.ID_SIZE_BYTES), purged_ms=ctx.now_ms))
+    add_task(ctx, tx, CLEAN_UP, keys.contents(queue.id))
+    # Those who wait do so under the old id.
+    tx.signal(keys.channel(queue.id), EVERY_WAITER)
 
     return {}
 
 
 async def get_queue_url(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
     account = inp.get("QueueOwnerAWSAccountId", ctx.account)
-    if await tx.get(keys.queue(account, ctx.region, inp["QueueName"])) is None:
+    if await find(tx, account, ctx.region, inp["QueueName"]) is None:
         raise errors.queue_does_not_exist()
     return {"QueueUrl": queue_url(ctx, account, inp["QueueName"])}
 
 
-async def list_queues(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
-    limit = inp.get("MaxResults", limits.LIST_MAX)
+def page_size(inp: dict[str, Any]) -> int:
+    limit: int = inp.get("MaxResults", limits.LIST_MAX)
     if not 1 <= limit <= limits.LIST_MAX:
         raise errors.invalid_parameter("MaxResults must be between 1 and 1000.")
-    begin, end = keys.queues(ctx.account, ctx.region, inp.get("QueueNamePrefix", ""))
-    if token := inp.get("NextToken"):
+    return limit
+
+
+async def list_queues(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
+    limit = page_size(inp)
+    # No name is longer; a longer prefix finds what a cut one would, less all of it.
+    prefix = inp.get("QueueNamePrefix", "")
+    if len(prefix) > limits.NAME_MAX:
+        return {}
+    begin, end = keys.queues(ctx.account, ctx.region, prefix)
+    if token := inp.get("NextToken", "")[: limits.NAME_MAX]:
         # The token is the last name of the page before: a position, which stays right whatever is made or deleted.
         begin = max(begin, keys.queue(ctx.account, ctx.region, token) + b"\0")
-    pairs = await tx.get_range(begin, end, limit=limit + 1)
+    pairs = await tx.get_range(begin, max(begin, end), limit=limit + 1)
 
     names = [keys.queue_name(key, ctx.account, ctx.region) for key, _ in pairs[:limit]]
     out: dict[str, Any] = {"QueueUrls": [queue_url(ctx, ctx.account, name) for name in names]} if names else {}
@@ -138,51 +182,60 @@ async def list_queues(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, An
     return out
 
 
+async def list_dead_letter_source_queues(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
+    queue = await load(ctx, tx, inp["QueueUrl"])
+    limit = page_size(inp)
+    begin, end = keys.sources(queue.account, queue.region, queue.name)
+    if token := inp.get("NextToken", "")[: limits.NAME_MAX]:
+        begin = max(begin, keys.source(queue.account, queue.region, queue.name, token) + b"\0")
+    pairs = await tx.get_range(begin, max(begin, end), limit=limit + 1)
+
+    names = [keys.source_name(key) for key, _ in pairs[:limit]]
+    out: dict[str, Any] = {"queueUrls": [queue_url(ctx, queue.account, name) for name in names]}
+    if len(pairs) > limit and "MaxResults" in inp:
+        out["NextToken"] = names[-1]
+    return out
+
+
 async def get_queue_attributes(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> dict[str, Any]:
     queue = await load(ctx, tx, inp["QueueUrl"])
     asked = set(inp.get("AttributeNames", ()))
+    if unknown := asked - attributes.READABLE:
+        raise errors.invalid_attribute_name(min(unknown))
 
-    attributes = limits.DEFAULTS | queue.attributes
-    attributes["QueueArn"] = str(Arn("sqs", queue.region, queue.account, queue.name))
-    attributes["CreatedTimestamp"] = str(queue.created_ms // 1000)
-    attributes["LastModifiedTimestamp"] = str(queue.modified_ms // 1000)
-    if "All" in asked or any(name.startswith("Approximate") for name in asked):
-        attributes |= await _count(ctx, tx, queue)
+    shown = attributes.shown(queue)
+    if "All" in asked or any(name in asked for name in attributes.COUNTS):
+        shown |= await _count(ctx, tx, queue)
 
     if "All" not in asked:
-        attributes = {name: value for name, value in attributes.items() if name in asked}
-    return {"Attributes": attributes} if attributes else {}
+        shown = {name: value for name, value in shown.items() if name in asked}
+    return {"Attributes": shown} if shown else {}
 
 
 async def _count(ctx: Ctx, tx: ReadTx, queue: QueueRow) -> dict[str, str]:
-    """The three approximate counts (exact here). The cost grows with what is in flight or delayed, not with the backlog."""
+    """The three approximate counts: right to the second in which a timeout ends. What is read grows with the number of
+    different seconds ahead, never with the number of messages."""
     total = read_counter(await tx.get(keys.count(queue.id)))
-    begin, end = keys.visible_from(queue.id, ctx.now_ms + 1, 1 << 62)
-    hidden = await tx.get_range(begin, end)
-    received = await tx.get_range(*keys.all_of(queue.id, "s"))
-    in_flight = sum(rows.decode_receipt(value).visible_ms > ctx.now_ms for _, value in received)
-    return {
-        "ApproximateNumberOfMessages": str(total - len(hidden)),
-        "ApproximateNumberOfMessagesNotVisible": str(in_flight),
-        "ApproximateNumberOfMessagesDelayed": str(len(hidden) - in_flight),
-    }
+    in_flight = await count_hidden(tx, queue, "i", ctx.now_ms)
+    delayed = await count_hidden(tx, queue, "l", ctx.now_ms)
+    numbers = (max(0, total - in_flight - delayed), in_flight, delayed)
+    return {name: str(number) for name, number in zip(attributes.COUNTS, numbers, strict=True)}
+
+
+async def count_hidden(tx: ReadTx, queue: QueueRow, kind: str, now_ms: int) -> int:
+    """How many messages are in flight ("i") or delayed ("l")."""
+    later = await tx.get_range(*keys.timed(queue.id, kind, now_ms // 1000 + 1, keys.FOREVER_MS))
+    return sum(read_counter(value) for _, value in later)
 
 
 async def set_queue_attributes(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     queue = await load(ctx, tx, inp["QueueUrl"])
-    check_attributes(inp["Attributes"])
+    kept = attributes.checked(inp["Attributes"], fifo=queue.fifo)
+    changed = rows.replace(queue, attributes=attributes.changed(queue, kept), modified_ms=ctx.now_ms)
 
-    changed = rows.QueueRow(
-        id=queue.id,
-        name=queue.name,
-        account=queue.account,
-        region=queue.region,
-        created_ms=queue.created_ms,
-        modified_ms=ctx.now_ms,
-        attributes=queue.attributes | inp["Attributes"],
-        tags=queue.tags,
-        purged_ms=queue.purged_ms,
-    )
-    tx.set(keys.queue(queue.account, queue.region, queue.name), rows.encode(changed))
+    await _follow_redrive(tx, changed, queue.attributes.get("RedrivePolicy", ""))
+    save(tx, changed)
+    if "MessageRetentionPeriod" in kept:
+        await plan_sweep(ctx, tx, queue, ctx.now_ms)
 
     return {}
