@@ -70,15 +70,19 @@ def _pool() -> urllib3.PoolManager:
 
 
 @contextlib.contextmanager
-def running(data_dir: Path, *, workers: int = 0, options: tuple[str, ...] = ()) -> Iterator[Node]:
-    """Start a node and end it again. Its log goes to `data_dir`.log, and is shown where it does not start."""
+def running(
+    data_dir: Path, *, workers: int = 0, options: tuple[str, ...] = (), module: str = "unkai.cli"
+) -> Iterator[Node]:
+    """Start a node and end it again. `module` is the program: `unkai.cli`, or one that wraps it.
+
+    Its log goes to `data_dir`.log, and is shown where it does not start."""
     log_path = data_dir.with_suffix(".log")
     environment = os.environ | {
         "UNKAI_ROOT_ACCESS_KEY_ID": ACCESS_KEY_ID,
         "UNKAI_ROOT_SECRET_ACCESS_KEY": SECRET,
         "UNKAI_ACCOUNT_ID": ACCOUNT,
     }
-    command = [sys.executable, "-m", "unkai.cli", "up", "--json", "--port", "0", "--data-dir", str(data_dir)]
+    command = [sys.executable, "-m", module, "up", "--json", "--port", "0", "--data-dir", str(data_dir)]
     command += ["--workers", str(workers), "--clock", "movable", *options]
     with log_path.open("a") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment)

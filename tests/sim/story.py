@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.sim import loop
+from tests.sim.lambda_ import EventChecker
 from tests.sim.logs import LogsChecker
 from tests.sim.s3 import BucketChecker
 from tests.sim.sns import TopicChecker
@@ -37,11 +38,13 @@ class Clients:
 def _clients(world: World, dead: DeadLetterChecker) -> list[Clients]:
     queue, fifo, topic, logs = QueueChecker(world), FifoChecker(world), TopicChecker(world), LogsChecker(world)
     bucket = BucketChecker(world)
+    events = EventChecker(world)
     return [
         Clients(queue, (queue.send, queue.receive), queue.drain),
         Clients(fifo, (fifo.send, fifo.receive), fifo.drain),
         Clients(dead, (dead.send, dead.receive), dead.drain),
         Clients(topic, (topic.publish, topic.publish_in_order), topic.drain),
+        Clients(events, (events.invoke,), events.drain),
         Clients(logs, (logs.put, logs.read), logs.finish),
         Clients(bucket, (bucket.step, bucket.step), bucket.finish),
     ]
@@ -61,7 +64,7 @@ async def _tell(seed: int) -> list[str]:
         if event < 0.85:
             world.spawn(at, rng.choice(rng.choice(everybody).acts)(at))
         elif event < 0.92:
-            await world.jump(rng.choice([10, 1000, 31_000]))
+            await world.jump(rng.choice([10, 1000, 31_000, 61_000]))
         elif event < 0.96:
             await world.crash_worker(at)
         else:

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unkai.app.compose import SERVICES, bootstrap, make_lanes, make_platform, programs
+from unkai.app.compose import SERVICES, bootstrap, make_lanes, make_platform, make_workers, programs
 from unkai.app.datadir import RootCredentials
 from unkai.calls.execute import Platform
 from unkai.kernel.caller import Caller
+from unkai.kernel.functions import FunctionSpec, Invocation, Report, Result
 from unkai.store.api import Commit, CommitUnknown, Conflict, Engine, Snapshot, StoreUnavailable, Watch
 from unkai.store.engines.embedded import EmbeddedEngine
 from unkai.store.engines.memory import MemorySnapshot, MemoryStore, open_memory
+from unkai.work.lanes import Lane
 
 START_MS = 1_800_000_000_000
 SECRET = b"simulation" + b"\0" * 22
@@ -133,6 +135,63 @@ class SimEngine:
         pass
 
 
+class SimBlobs:
+    """kernel.ports.Blobs without a disk: a blob is there at once, and nothing looks into it."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    async def create(self) -> Any:
+        self._count += 1
+        return SimBlob(self._count.to_bytes(16, "big"))
+
+    async def keep(self, writers: Any, committing: Any) -> Any:
+        return await committing
+
+    def path(self, blob_id: bytes) -> str:
+        return blob_id.hex()
+
+    async def unlink(self, blob_ids: Any, *, guard: bytes) -> bool:
+        return True
+
+
+@dataclass
+class SimBlob:
+    id: bytes
+
+    async def write(self, piece: bytes, through: Any = None) -> None:
+        pass
+
+    async def finish(self) -> None:
+        pass
+
+    def abandon(self) -> None:
+        pass
+
+
+class SimRunner:
+    """kernel.ports.Runner: a run takes simulated time; `outcome(spec, invocation)` says what comes of it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.outcome: Any = None
+
+    def runtimes(self) -> tuple[str, ...]:
+        return ("python3.12",)
+
+    async def drain(self, arn: str) -> None:
+        pass
+
+    async def follow_logs(self, sink: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> Result:
+        await asyncio.sleep(self._world.random.random() * 0.05)
+        payload, error = self.outcome(spec, invocation)
+        await asyncio.sleep(self._world.random.random() * 0.05)
+        return Result(payload, error, b"", Report(1.0, 1, spec.memory_mb, 1))
+
+
 class World:
     """One seed's node. `spawn` runs a coroutine inside a worker; `crash_worker` ends all that runs there."""
 
@@ -141,21 +200,29 @@ class World:
         self.rates = rates or Rates()
         self.clock = SimClock(asyncio.get_running_loop())
         self.store = StoreProcess()
+        self.blobs = SimBlobs()
+        self.runner = SimRunner(self)
         self.workers: list[Platform] = [self._platform() for _ in range(workers)]
         self._running: list[list[asyncio.Task[Any]]] = [[] for _ in range(workers)]
         self._lanes: list[asyncio.Task[None]] = []
+        self._background: list[Lane] = []
 
     def _platform(self) -> Platform:
         engine: Engine = SimEngine(self.store, random.Random(self.random.random()), self.rates)
-        return make_platform(engine, self.clock, SECRET, NO_BLOBS)
+        platform = make_platform(engine, self.clock, SECRET, NO_BLOBS, runner=self.runner)
+        platform.blobs = self.blobs
+        return platform
 
     async def start(self) -> None:
-        quiet = make_platform(self.store.engine, self.clock, SECRET, NO_BLOBS)
+        quiet = make_platform(self.store.engine, self.clock, SECRET, NO_BLOBS, runner=self.runner)
         await bootstrap(quiet, RootCredentials(ACCOUNT, "AKIASIMULATION000000", "0" * 40))
         self._start_lanes()
 
     def _start_lanes(self) -> None:
-        self._lanes = [asyncio.create_task(lane.run()) for lane in make_lanes(self._platform())]
+        platform = self._platform()
+        self._background = make_lanes(platform)
+        self._lanes = [asyncio.create_task(lane.run()) for lane in self._background]
+        self._lanes += [asyncio.create_task(worker) for worker in make_workers(platform)]
 
     async def crash_store(self) -> None:
         """The background work runs in the store process, so it ends with it."""
@@ -201,8 +268,23 @@ class World:
         for tasks in self._running:
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def quiet(self) -> None:
+        """Wait until the background work has carried out what is due."""
+        while True:
+            due = [await lane.next_due_ms() for lane in self._background]
+            if all(ms is None or ms > self.clock.node_ms() for ms in due):
+                return
+            await asyncio.sleep(0.05)
+
     async def call(self, at: int, service: str, operation: str, **inp: Any) -> dict[str, Any]:
         return await self.workers[at].call(service, operation, inp, as_=ROOT, region=REGION)
+
+    async def all_rows(self) -> list[tuple[bytes, bytes]]:
+        snapshot = MemorySnapshot(self.store.disk)
+        try:
+            return await snapshot.get_range(b"\x01", b"\xff")
+        finally:
+            snapshot.close()
 
     async def check_invariants(self) -> list[str]:
         snapshot = MemorySnapshot(self.store.disk)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unkai.calls.authorize import Authorizer, Identity
 from unkai.calls.execute import Platform
@@ -11,23 +11,31 @@ from unkai.kernel.caller import service_caller
 from unkai.kernel.ids import new_request_id
 from unkai.layers.blobs import FileBlobs
 from unkai.layers.outbound import allowing
-from unkai.services import iam, logs, s3, sns, sqs
+from unkai.services import iam, lambda_, logs, s3, sns, sqs
 from unkai.services.iam import identity as iam_identity
 from unkai.store.retry import run
 from unkai.work.lanes import Lane
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from pathlib import Path
 
     from unkai.app.datadir import RootCredentials
     from unkai.kernel.clock import Clock
+    from unkai.kernel.ports import Runner
     from unkai.kernel.service import Service, Task
     from unkai.kernel.tasks import TaskResult, TaskView
     from unkai.layers.tasks import TaskRow
     from unkai.store.api import Engine, Program
 
-SERVICES: tuple[Service, ...] = (*iam.SERVICES, logs.SERVICE, s3.SERVICE, sns.SERVICE, sqs.SERVICE)
+SERVICES: tuple[Service, ...] = (
+    *iam.SERVICES,
+    lambda_.SERVICE,
+    logs.SERVICE,
+    s3.SERVICE,
+    sns.SERVICE,
+    sqs.SERVICE,
+)
 
 IDENTITY = Identity(iam_identity.generation_key, iam_identity.credential, iam_identity.principal_policies)
 
@@ -44,11 +52,23 @@ def make_platform(
     blobs: Path,
     identity: Identity = IDENTITY,
     outbound: Sequence[str] = (),
+    runner: Runner | None = None,
 ) -> Platform:
     """`blobs` is the folder for large values; `Blobs.recover` makes it. `outbound` are networks that may be called besides the
     open internet."""
     files = FileBlobs(blobs, engine.snapshot)
-    return Platform(SERVICES, engine, clock, secret, Authorizer(identity), files, allowing(outbound))
+    return Platform(SERVICES, engine, clock, secret, Authorizer(identity), files, allowing(outbound), runner)
+
+
+def make_workers(platform: Platform) -> list[Coroutine[Any, Any, None]]:
+    """What the store process runs beside the lanes, until it stops."""
+    return [
+        worker(
+            platform.make_ctx(service_caller(f"{service.name}.amazonaws.com", ""), "", "", new_request_id()), platform
+        )
+        for service in platform.services.values()
+        for worker in service.workers
+    ]
 
 
 async def bootstrap(platform: Platform, credentials: RootCredentials) -> None:

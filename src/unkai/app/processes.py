@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from unkai.app import localstack
-from unkai.app.compose import IDENTITY, bootstrap, make_lanes, make_platform, programs
+from unkai.app.compose import IDENTITY, bootstrap, make_lanes, make_platform, make_workers, programs
+from unkai.app.functions import NodeRunner, OwnedRuntime, RuntimeOptions
 from unkai.edge.http.server import serve
 from unkai.edge.pipeline import Door, Record, handle
 from unkai.kernel.clock import MovableClock
@@ -52,6 +53,13 @@ class Options:
     localstack: bool = False
     outbound: tuple[str, ...] = ()
     """Networks that may be called besides the open internet."""
+    unsandboxed: bool = False
+    """Functions may run where this machine cannot isolate them."""
+
+    @property
+    def runtime(self) -> RuntimeOptions:
+        port: int = self.sock.getsockname()[1]
+        return RuntimeOptions(self.directory.runtime, port, self.unsandboxed)
 
 
 def _no_record(record: Record) -> None:
@@ -87,17 +95,24 @@ def identity_of(options: Options) -> Identity:
     return localstack.with_test_credentials(IDENTITY) if options.localstack else IDENTITY
 
 
-def _platform(engine: Engine, options: Options) -> Platform:
+def _platform(engine: Engine, options: Options, runner: NodeRunner | None = None) -> Platform:
     directory = options.directory
     return make_platform(
-        engine, directory.clock(), directory.secret(), directory.blobs, identity_of(options), options.outbound
+        engine,
+        directory.clock(),
+        directory.secret(),
+        directory.blobs,
+        identity_of(options),
+        options.outbound,
+        runner or NodeRunner(options.runtime),
     )
 
 
 @contextlib.asynccontextmanager
-async def working(lanes: list[Lane]) -> AsyncIterator[None]:
-    """Run the lanes while the block runs."""
+async def working(lanes: list[Lane], workers: list[Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """Run the lanes and the services' workers while the block runs."""
     running = [asyncio.create_task(lane.run(), name=f"lane {lane.kind}") for lane in lanes]
+    running += [asyncio.create_task(worker) for worker in workers]
     try:
         yield
     finally:
@@ -115,7 +130,7 @@ async def store_process(options: Options, on_ready: Callable[[], None]) -> None:
     await bootstrap(platform, directory.root_credentials())
     server = StoreServer(engine.writer)
     await server.listen(directory.store_socket)
-    async with working(make_lanes(platform)):
+    async with working(make_lanes(platform), make_workers(platform)):
         on_ready()
         await until_told_to_stop()
     await server.close()
@@ -138,14 +153,16 @@ async def single_process(options: Options, on_ready: Callable[[], None]) -> None
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = _platform(engine, options)
+    owned = OwnedRuntime(options.runtime)
+    platform = _platform(engine, options, NodeRunner(options.runtime, owned.start))
     await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = await serve_door(platform, options)
-    async with working(make_lanes(platform)):
+    async with working(make_lanes(platform), make_workers(platform)):
         on_ready()
         await until_told_to_stop()
     await server.close(DRAIN_S)
+    owned.stop()
     await engine.close()
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from unkai.calls.authorize import Authorizer
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
-    from unkai.kernel.ports import Blobs
-    from unkai.kernel.service import Operation, Service
+    from unkai.kernel.ports import Blobs, Runner
+    from unkai.kernel.service import Access, Operation, Service
     from unkai.layers.outbound import Allowed
     from unkai.store.api import Engine, ReadTx, Snapshot, Watch
 
@@ -58,12 +58,14 @@ class Platform:
         authorizer: Authorizer,
         blobs: Blobs,
         outbound_allowed: Allowed = is_public,
+        runner: Runner | None = None,
     ) -> None:
         self.engine = engine
         self.clock = clock
         self.secret = secret
         self.authorizer = authorizer
         self.blobs = blobs
+        self._runner = runner
         self.outbound_allowed = outbound_allowed
         self.services = {service.name: service for service in services}
         self._bound = {
@@ -115,7 +117,12 @@ class Platform:
 
     # --- kernel.ports.Node
 
-    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
+    @property
+    def runner(self) -> Runner:
+        assert self._runner is not None, "this platform was made without a runner"
+        return self._runner
+
+    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
         program, kind = self._steps[step]
         inner = Ctx(
             ctx.caller,
@@ -135,7 +142,17 @@ class Platform:
             finally:
                 snapshot.close()
         task = run_of(program, step, inner, inp)
-        return await (run_serial if kind is Kind.SERIAL else run)(self.engine, task)
+        finishing = b""
+        if ending:
+            finishing, ctx.finishing = ctx.finishing, b""
+        return await (run_serial if kind is Kind.SERIAL else run)(self.engine, task, finishing=finishing)
+
+    async def require(self, ctx: Ctx, service: str, needed: Sequence[Access]) -> None:
+        snapshot = self.engine.snapshot()
+        try:
+            await self.authorizer.check(snapshot, self.services[service], ctx, needed)
+        finally:
+            snapshot.close()
 
     async def watch(self, channel: bytes) -> NodeWatch:
         return NodeWatch(await self.engine.watch(channel), self.clock)
@@ -166,10 +183,12 @@ class Platform:
         try:
             await self.authorize(snapshot, bound, ctx, values)
             validate(load_service(service).operations[operation], values, bound.service.wording)
+            if bound.operation.kind is Kind.EFFECT:
+                ctx.finishing = finishing or b""
             out = await self.execute(bound, ctx, values, snapshot, finishing or b"")
         finally:
             snapshot.close()
-        if finishing and bound.operation.kind in (Kind.READ, Kind.EFFECT):
+        if finishing and (bound.operation.kind is Kind.READ or ctx.finishing):
             raise AssertionError(f"{service}:{operation} cannot end a task in its transaction")
         return out
 

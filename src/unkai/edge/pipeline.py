@@ -149,11 +149,22 @@ async def _control(door: Door, request: HttpRequest) -> HttpResponse:
 
 
 async def _data_plane(door: Door, request: HttpRequest, record: Record) -> HttpResponse:
-    """The second door: a service answers the raw request, from nobody in particular."""
+    """The second door: a service answers the raw request. Who signed it is found out only if the service asks."""
     service = door.platform.services[record.service]
-    response: HttpResponse = await service.dataplane(
-        _ctx(door, anonymous(), None, request, record), door.platform, request
-    )
+    ctx = _ctx(door, anonymous(), None, request, record)
+
+    async def authenticate(body: bytes) -> Caller:
+        claim = parse(request)
+        if claim is not None:
+            snapshot = door.platform.engine.snapshot()
+            try:
+                ctx.caller, secret = await _authenticate(door, claim, request, body, snapshot, service.name, "")
+            finally:
+                snapshot.close()
+            covered_body(claim, request, body, secret)
+        return ctx.caller
+
+    response: HttpResponse = await service.dataplane(ctx, door.platform, request, authenticate)
     return response
 
 

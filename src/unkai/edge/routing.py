@@ -39,7 +39,9 @@ _SNS_LINK = re.compile(r"(?:^|&)Action=(?:ConfirmSubscription|Unsubscribe)(?:&|$
 _QUEUE_PATH = re.compile(r"/\d{12}/[^/]+\Z", re.ASCII)
 
 # Paths of data planes: traffic that is not the AWS API.
-DATA_PLANE_OF_PATH = (("/SimpleNotificationService-", "sns"),)
+DATA_PLANE_OF_PATH = (("/SimpleNotificationService-", "sns"), ("/_lambda/", "lambda"))
+DATA_PLANE_OF_HOST = ((".lambda-url.", "lambda"),)
+"""A label of the host name: `<id>.lambda-url.<region>.<anything>`."""
 
 
 def targets_of(services: Iterable[str]) -> dict[str, str]:
@@ -79,6 +81,10 @@ def data_plane_of(request: HttpRequest) -> str | None:
     """The service whose data plane a request is for, or None: it is for the AWS API."""
     for prefix, service in DATA_PLANE_OF_PATH:
         if request.path.startswith(prefix):
+            return service
+    host = request.headers.get("host", "")
+    for label, service in DATA_PLANE_OF_HOST:
+        if label in host:
             return service
     return None
 

@@ -32,6 +32,8 @@ class Ctx:
     base_url: str = ""
     trace: str = ""
     context: Mapping[str, str] = field(default_factory=dict)
+    finishing: bytes = b""
+    """The task that ends with this call; an effect ends it in one of its transactions (Node.run with `ending`)."""
 
     def arn(self, service: str, resource: str, *, region: str | None = None) -> str:
         """The ARN of a resource in the caller's account and region."""

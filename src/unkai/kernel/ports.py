@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from unkai.kernel.caller import Caller
     from unkai.kernel.clock import Clock
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.functions import FunctionSpec, Invocation, LogBatch, Result, StreamedResult
+    from unkai.kernel.service import Access
 
 T = TypeVar("T")
 
@@ -76,6 +78,10 @@ class Blobs(Protocol):
         """A descriptor for reading, which the caller closes. Raises BlobMissing."""
         ...
 
+    def path(self, blob_id: bytes) -> str:
+        """Where the file lies, for those that open it themselves. Raises BlobMissing."""
+        ...
+
     def hold(self, blob_id: bytes) -> int:
         """The same, and until it is closed no file is unlinked that was dropped with this blob as its guard."""
         ...
@@ -89,6 +95,32 @@ class Blobs(Protocol):
         ...
 
 
+class LogSink(Protocol):
+    async def __call__(self, batch: LogBatch) -> None: ...
+
+
+class Runner(Protocol):
+    """Runs functions. Shared by all of a process's requests (see runtime/api.py)."""
+
+    def runtimes(self) -> Sequence[str]:
+        """Every runtime id that this machine can run, in a fixed order."""
+        ...
+
+    async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> Result:
+        """Raises TooManyRequests, RuntimeUnavailable, InvalidCode or UnknownRuntime; a failing function is a Result."""
+        ...
+
+    async def invoke_streaming(self, spec: FunctionSpec, invocation: Invocation) -> StreamedResult: ...
+
+    async def drain(self, arn: str) -> None:
+        """Let every environment of a function go: at once where idle, else after its event."""
+        ...
+
+    async def follow_logs(self, sink: LogSink) -> None:
+        """Give every batch of log lines to `sink`, one after the other, until cancelled."""
+        ...
+
+
 class Node(Protocol):
     """What an `effect` handler and a background task may do besides reading their input."""
 
@@ -99,15 +131,23 @@ class Node(Protocol):
     def blobs(self) -> Blobs: ...
 
     @property
+    def runner(self) -> Runner: ...
+
+    @property
     def outbound_allowed(self) -> Callable[[IPv4Address | IPv6Address], bool]:
         """Whether calls out of the platform may go to an address (layers/outbound)."""
         ...
 
-    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any) -> Any:
+    async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
         """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer.
 
-        A read step runs on a snapshot, opened now and closed when it returns.
+        A read step runs on a snapshot, opened now and closed when it returns. With `ending`, the task that the call finishes
+        (`ctx.finishing`, if any) ends in the same transaction.
         """
+        ...
+
+    async def require(self, ctx: Ctx, service: str, needed: Sequence[Access]) -> None:
+        """Raise AccessDenied unless the caller may do all of `needed` on the service's resources: for data planes."""
         ...
 
     async def watch(self, channel: bytes) -> Watch: ...

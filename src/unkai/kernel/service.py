@@ -98,10 +98,13 @@ class Service:
     a resource's tags). `access_denied_code` is the service's code for what policies do not allow.
     `preflight(tx, request)` gives the headers that answer an OPTIONS request (or refuses it), `cross_origin(tx, request)` those
     that the answer to a request with an Origin gets besides its own; `request` is in the form that the codec reads.
-    `dataplane(ctx, node, request)` serves traffic that is not the AWS API; its caller is anonymous.
-    `invariants` are checkers `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`.
-    `wording` is how the service refuses what its model forbids. `is_telemetry` marks a service whose rows may live in the store
-    that is committed once a second (logs, metrics, traces).
+    `dataplane(ctx, node, request, authenticate)` serves traffic that is not the AWS API. Its caller is anonymous until
+    `await authenticate(body)` has found out who signed the request with this body, or refused it.
+    `workers` are `async (ctx, node) -> None` that the store process runs beside the lanes until it stops: work with no end of
+    its own (polling a source). They keep nothing but in the store.
+    `invariants` are checkers `(tx) -> list[str]` of violations, run by tests, the simulation and `unkai doctor`. `wording` is how
+    the service refuses what its model forbids.
+    `is_telemetry` marks a service whose rows may live in the store that is committed once a second (logs, metrics, traces).
     """
 
     name: str
@@ -119,6 +122,7 @@ class Service:
     dataplane: Any = None
     preflight: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
     cross_origin: Callable[[Any, HttpRequest], Awaitable[list[tuple[str, str]]]] | None = None
+    workers: Sequence[Handler] = ()
     invariants: Sequence[Callable[[Any], Awaitable[list[str]]]] = ()
     is_telemetry: bool = False
 

@@ -5,7 +5,7 @@ born in `incoming/` and its writer holds an exclusive lock on it; it is synced, 
 the row that needs it, and only then is it moved to its place. So whatever is found unlocked in `incoming/` at start was left
 by a dead process, and the store says whether to keep it. Nothing else is ever walked.
 
-    ("blob", blob_id)  -> b"": a row of some service needs this file
+    ("blob", blob_id)  -> owner: a row of some service needs this file
 
 An alternative that lost: files named by their content. It saves space for equal objects, but needs counting of references,
 and an equal object written while the last reference goes away is a race that only a lock over both can decide.
@@ -57,10 +57,10 @@ def _reference(blob_id: bytes) -> bytes:
     return pack("blob", blob_id)
 
 
-def refer(tx: Tx, blob_id: bytes) -> None:
-    """Keep the file: in the transaction whose rows need it."""
+def refer(tx: Tx, blob_id: bytes, owner: bytes = b"") -> None:
+    """Keep the file: in the transaction whose rows need it. `owner` tells the services apart whose checkers count references."""
     assert len(blob_id) == ID_SIZE_BYTES, "the id of a blob"
-    tx.set(_reference(blob_id), b"")
+    tx.set(_reference(blob_id), owner)
 
 
 def drop(ctx: Ctx, tx: Tx, blob_ids: Sequence[bytes], *, guard: bytes = b"") -> None:
@@ -232,6 +232,13 @@ class FileBlobs:
                 continue
         raise BlobMissing(blob_id.hex())
 
+    def path(self, blob_id: bytes) -> str:
+        """Where the file lies now."""
+        for path in (self._place(blob_id), self._incoming / blob_id.hex(), self._place(blob_id)):
+            if path.exists():
+                return str(path)
+        raise BlobMissing(blob_id.hex())
+
     def hold(self, blob_id: bytes) -> int:
         """Open a blob and keep every file that it guards from being unlinked until the descriptor is closed."""
         fd = self.open(blob_id)
@@ -295,6 +302,19 @@ class FileBlobs:
         for folder in self._folder.iterdir():
             for path in folder.iterdir():
                 yield bytes.fromhex(path.name)
+
+
+async def referred(tx: ReadTx, owner: bytes = b"") -> set[bytes]:
+    """Every blob that an owner refers to, for checkers."""
+    begin = pack("blob")
+    pairs = await tx.get_range(begin, prefix_end(begin))
+    return {_id_of(key) for key, value in pairs if value == owner}
+
+
+def _id_of(key: bytes) -> bytes:
+    blob_id = unpack(key)[1]
+    assert isinstance(blob_id, bytes)
+    return blob_id
 
 
 async def check(tx: ReadTx, blobs: FileBlobs) -> list[str]:

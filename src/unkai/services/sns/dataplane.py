@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from unkai.kernel.ports import Node
 
 
-async def certificate(ctx: Ctx, node: Node, request: HttpRequest) -> HttpResponse:
+async def certificate(ctx: Ctx, node: Node, request: HttpRequest, authenticate: object) -> HttpResponse:
     """GET /SimpleNotificationService-<name>.pem, without a signature: it is public."""
     key = await signing_key(ctx, node)
     if request.method not in ("GET", "HEAD") or request.path != f"{PATH_PREFIX}{key.name}.pem":
