@@ -137,5 +137,5 @@ if __name__ == "__main__":
     from unkai.app import processes
     from unkai.cli import main
 
-    processes.make_runner = lambda directory: FakeRunner()  # type: ignore[assignment]
+    processes.NodeRunner = lambda options, start=None: FakeRunner()  # type: ignore[assignment,misc]
     sys.exit(main())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import hmac
 import io
 
+import msgspec
 import pytest
 from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 from hypothesis import given, settings
@@ -152,5 +152,5 @@ def test_refused(payload: Payload, body: bytes, length: int, code: str) -> None:
 def test_needs_the_decoded_length() -> None:
     with pytest.raises(AwsError, match="MissingContentLength"):
         decoder_for(claim("streaming", SEED), HttpRequest("PUT", "/", "", {}), SECRET)
-    plain = dataclasses.replace(claim("streaming", SEED), payload="unsigned")
+    plain = msgspec.structs.replace(claim("streaming", SEED), payload="unsigned")
     assert decoder_for(plain, HttpRequest("PUT", "/", "", {}), SECRET) is None

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,21 +67,18 @@ print(json.dumps([level.name, "work" in files, len(pids), seen, oom]))
 
 
 @pytest.mark.slow
-def test_level_user_works_without_root(tmp_path: Path) -> None:
+def test_level_user_works_without_root() -> None:
     # As an ordinary user: a user namespace for the isolation, polling for the memory.
     program = sys.executable if not sys.base_prefix.startswith("/root") else f"/usr/bin/python3.{sys.version_info[1]}"
     if os.geteuid() != 0 or not os.access(program, os.X_OK):
         pytest.skip("needs root to become somebody else, and an interpreter that others can execute")
-    tmp_path.parent.parent.chmod(0o755)
-    tmp_path.parent.chmod(0o755)
-    tmp_path.chmod(0o755)
-    folder = tmp_path / "user"
-    folder.mkdir()
+    folder = tempfile.mkdtemp()  # not under tmp_path, which others cannot enter
     os.chown(folder, 65534, 65534)
     done = subprocess.run(
-        [program, "-c", USER_LEVEL, str(folder), str(Path(__file__).parents[2])],
+        [program, "-c", USER_LEVEL, folder, str(Path(__file__).parents[2])],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path and not path.startswith(sys.base_prefix)), "HOME": "/"},
         user=65534, group=65534, extra_groups=[], capture_output=True, text=True, timeout=60,
     )  # fmt: skip
+    shutil.rmtree(folder)
     assert done.stdout, done.stderr
     assert json.loads(done.stdout) == ["user", False, 2, False, "Runtime.OutOfMemory"], done.stderr

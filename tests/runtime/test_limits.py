@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
+from tests.runtime.conftest import Node
 from unkai.runtime.api import Credentials, TooManyRequests
 
 if TYPE_CHECKING:
-    from tests.runtime.conftest import Node
+    from pathlib import Path
 
 PID = "import os, time\nBORN = time.time_ns()\ndef handler(e, c):\n    time.sleep(e or 0)\n    return BORN"
 
@@ -131,3 +132,25 @@ def test_what_processes_leave_behind_is_gone_with_the_environment(node: Node) ->
     files, pids = node.value(node.function(look))
     assert files == []
     assert len(pids) == 2  # init, and the runtime itself
+
+
+def test_idle_environments_are_reaped(tmp_path: Path, node: Node) -> None:
+    # After the idle time an environment goes, with everything of it.
+    own = Node(tmp_path, idle_ms=300)
+    own.start()
+    try:
+        own.value(own.function(PID))
+
+        async def gone() -> None:
+            async with asyncio.timeout(5):
+                while (await own.client.stats()).environments:
+                    await asyncio.sleep(0.02)
+
+        own.run(gone())
+    finally:
+        own.stop()
+
+
+def test_secrets_are_not_shown() -> None:
+    credentials = Credentials("AKID", "very-secret", "token", 1)
+    assert "secret" not in repr(credentials)

@@ -14,6 +14,7 @@ import pytest
 from tests.sim import loop
 from tests.sim.lambda_ import EventChecker
 from tests.sim.logs import LogsChecker
+from tests.sim.s3 import BucketChecker
 from tests.sim.sns import TopicChecker
 from tests.sim.sqs import QueueChecker
 from tests.sim.sqs_dead import DeadLetterChecker
@@ -36,6 +37,7 @@ class Clients:
 
 def _clients(world: World, dead: DeadLetterChecker) -> list[Clients]:
     queue, fifo, topic, logs = QueueChecker(world), FifoChecker(world), TopicChecker(world), LogsChecker(world)
+    bucket = BucketChecker(world)
     events = EventChecker(world)
     return [
         Clients(queue, (queue.send, queue.receive), queue.drain),
@@ -44,6 +46,7 @@ def _clients(world: World, dead: DeadLetterChecker) -> list[Clients]:
         Clients(topic, (topic.publish, topic.publish_in_order), topic.drain),
         Clients(events, (events.invoke,), events.drain),
         Clients(logs, (logs.put, logs.read), logs.finish),
+        Clients(bucket, (bucket.step, bucket.step), bucket.finish),
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unkai.app.functions import NoRunner
 from unkai.calls.authorize import Authorizer, Identity
 from unkai.calls.execute import Platform
 from unkai.calls.programs import programs_of, run_of
@@ -58,9 +57,7 @@ def make_platform(
     """`blobs` is the folder for large values; `Blobs.recover` makes it. `outbound` are networks that may be called besides the
     open internet."""
     files = FileBlobs(blobs, engine.snapshot)
-    return Platform(
-        SERVICES, engine, clock, secret, Authorizer(identity), files, allowing(outbound), runner or NoRunner()
-    )
+    return Platform(SERVICES, engine, clock, secret, Authorizer(identity), files, allowing(outbound), runner)
 
 
 def make_workers(platform: Platform) -> list[Coroutine[Any, Any, None]]:

@@ -7,6 +7,7 @@ credentials   root's access key, JSON, mode 0600
 clock         the clock's offset; present where the directory was made with --clock movable
 store/        the embedded store
 blobs/        object bytes
+    runtime/      what runs functions: unpacked code, disks, sockets
 run/          sockets and the pid of the running node
 """
 
@@ -55,6 +56,11 @@ class DataDir:
     @property
     def blobs(self) -> Path:
         return self.path / "blobs"
+
+    @property
+    def runtime(self) -> Path:
+        """What runs functions keeps its sockets, unpacked code and disks here."""
+        return self.path / "runtime"
 
     @property
     def run(self) -> Path:

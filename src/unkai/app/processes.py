@@ -17,7 +17,7 @@ import uvloop
 
 from unkai.app import localstack
 from unkai.app.compose import IDENTITY, bootstrap, make_lanes, make_platform, make_workers, programs
-from unkai.app.functions import make_runner
+from unkai.app.functions import NodeRunner, OwnedRuntime, RuntimeOptions
 from unkai.edge.http.server import serve
 from unkai.edge.pipeline import Door, Record, handle
 from unkai.kernel.clock import MovableClock
@@ -53,6 +53,13 @@ class Options:
     localstack: bool = False
     outbound: tuple[str, ...] = ()
     """Networks that may be called besides the open internet."""
+    unsandboxed: bool = False
+    """Functions may run where this machine cannot isolate them."""
+
+    @property
+    def runtime(self) -> RuntimeOptions:
+        port: int = self.sock.getsockname()[1]
+        return RuntimeOptions(self.directory.runtime, port, self.unsandboxed)
 
 
 def _no_record(record: Record) -> None:
@@ -88,7 +95,7 @@ def identity_of(options: Options) -> Identity:
     return localstack.with_test_credentials(IDENTITY) if options.localstack else IDENTITY
 
 
-def _platform(engine: Engine, options: Options) -> Platform:
+def _platform(engine: Engine, options: Options, runner: NodeRunner | None = None) -> Platform:
     directory = options.directory
     return make_platform(
         engine,
@@ -97,7 +104,7 @@ def _platform(engine: Engine, options: Options) -> Platform:
         directory.blobs,
         identity_of(options),
         options.outbound,
-        make_runner(directory),
+        runner or NodeRunner(options.runtime),
     )
 
 
@@ -146,7 +153,8 @@ async def single_process(options: Options, on_ready: Callable[[], None]) -> None
     directory = options.directory
     secret = directory.secret()
     engine = open_lmdb(directory.store, programs(secret))
-    platform = _platform(engine, options)
+    owned = OwnedRuntime(options.runtime)
+    platform = _platform(engine, options, NodeRunner(options.runtime, owned.start))
     await platform.blobs.recover()
     await bootstrap(platform, directory.root_credentials())
     server = await serve_door(platform, options)
@@ -154,6 +162,7 @@ async def single_process(options: Options, on_ready: Callable[[], None]) -> None
         on_ready()
         await until_told_to_stop()
     await server.close(DRAIN_S)
+    owned.stop()
     await engine.close()
 
 

@@ -15,6 +15,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from unkai.app.functions import become_runtime
 from unkai.app.processes import run_loop, single_process, store_process, worker_process
 from unkai.kernel.clock import monotonic_s
 
@@ -62,7 +63,15 @@ class Supervisor:
         def worker(on_ready: Callable[[], None]) -> None:
             run_loop(worker_process(options, on_ready))
 
-        self._children = [Child("store", store), *(Child(f"worker-{at}", worker) for at in range(workers))]
+        def runtime(on_ready: Callable[[], None]) -> None:
+            on_ready()  # an invocation that comes before it is there waits for it
+            become_runtime(options.runtime)
+
+        self._children = [
+            Child("runtime", runtime),
+            Child("store", store),
+            *(Child(f"worker-{at}", worker) for at in range(workers)),
+        ]
 
     def run(self, on_ready: Callable[[], None]) -> None:
         gc.collect()

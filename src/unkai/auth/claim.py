@@ -8,12 +8,13 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-authentication-m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, date
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote_plus
+
+import msgspec
 
 from unkai.auth import canonical, errors, sigv2
 from unkai.auth.errors import ALGORITHM, ASYMMETRIC, CREDENTIAL_MAX_CHARS
@@ -59,8 +60,7 @@ _SIX = (
 _ONLY_V4 = "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """One signature and all that it speaks of.
 
     `stamp` is the time of signing as the string to sign spells it. `expires_s` is set for presigned requests only.

@@ -53,12 +53,11 @@ class Rights:
 @dataclass(slots=True)
 class _Entry:
     generation: bytes | None
-    account: str
+    generation_key: bytes
     credential: Credential
     rights: Rights | None = None
 
 
-NO_POLICY = compile(())
 NO_RIGHTS = Rights(compile(()), None, None, None, True)
 
 
@@ -78,7 +77,7 @@ class Authorizer:
         """What an access key stands for now; None where there is none. Raises AwsError where it has expired."""
         entry = self._entries.get((access_key_id, session_token))
         if entry is not None:
-            generation = await tx.get(self._identity.generation_key(entry.account))
+            generation = await tx.get(entry.generation_key)
             expires_ms = entry.credential.expires_ms
             if entry.generation == generation and (expires_ms is None or expires_ms > now_ms):
                 return entry.credential
@@ -86,11 +85,11 @@ class Authorizer:
         if credential is None:
             self._entries.pop((access_key_id, session_token), None)
             return None
-        account = credential.caller.account
-        generation = await tx.get(self._identity.generation_key(account))
+        generation_key = self._identity.generation_key(credential.caller.account)
+        generation = await tx.get(generation_key)
         if len(self._entries) >= CACHE_ENTRIES_MAX:
             self._entries.clear()
-        self._entries[access_key_id, session_token] = _Entry(generation, account, credential)
+        self._entries[access_key_id, session_token] = _Entry(generation, generation_key, credential)
         return credential
 
     async def rights(self, tx: ReadTx, caller: Caller, session_token: str = "") -> Rights:
@@ -114,9 +113,6 @@ class Authorizer:
         for declared in needed:
             access = declared if service.complete is None else await service.complete(tx, declared)
             resource_account, policy = await _resource_side(tx, service, ctx, access.resource)
-            # STS has operations on what is no role, which have no trust policy (and a role always has one).
-            is_trust = policy is not None and service.resource_policy_kind == "trust"
-            decide = evaluate_trust if is_trust else evaluate
             context = RequestContext(
                 ctx.caller,
                 ctx,
@@ -127,7 +123,11 @@ class Authorizer:
                 resource_account=resource_account,
             )
             request = Request(ctx.caller, access.action, access.resource, context, resource_account)
-            decision = decide(request, rights.identity, rights.boundary, rights.session, policy or NO_POLICY)
+            # STS has operations on what is no role, which have no trust policy (and a role always has one).
+            if policy is not None and service.resource_policy_kind == "trust":
+                decision = evaluate_trust(request, rights.identity, rights.boundary, rights.session, policy)
+            else:
+                decision = evaluate(request, rights.identity, rights.boundary, rights.session, policy)
             if not decision.allowed:
                 raise AwsError(service.access_denied_code, denied_message(decision, request), status=403)
 

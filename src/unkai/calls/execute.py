@@ -73,10 +73,15 @@ class Platform:
             for service in services
             for name, operation in service.operations.items()
         }
-        self._steps: Mapping[Any, tuple[str, bool]] = {
-            step: (program_name(service.name, step), step in service.serial_steps)
+        self._steps: Mapping[Any, tuple[str, Kind]] = {
+            step: (program_name(service.name, step), kind)
             for service in services
-            for step in (*service.steps, *service.serial_steps)
+            for kind, steps in (
+                (Kind.WRITE, service.steps),
+                (Kind.SERIAL, service.serial_steps),
+                (Kind.READ, service.read_steps),
+            )
+            for step in steps
         }
 
     def bound(self, service: str, operation: str) -> Bound:
@@ -118,7 +123,7 @@ class Platform:
         return self._runner
 
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
-        program, is_serial = self._steps[step]
+        program, kind = self._steps[step]
         inner = Ctx(
             ctx.caller,
             ctx.account,
@@ -130,11 +135,17 @@ class Platform:
             ctx.trace,
             ctx.context,
         )
+        if kind is Kind.READ:
+            snapshot = self.engine.snapshot()
+            try:
+                return await step(inner, snapshot, inp)
+            finally:
+                snapshot.close()
         task = run_of(program, step, inner, inp)
         finishing = b""
         if ending:
             finishing, ctx.finishing = ctx.finishing, b""
-        return await (run_serial if is_serial else run)(self.engine, task, finishing=finishing)
+        return await (run_serial if kind is Kind.SERIAL else run)(self.engine, task, finishing=finishing)
 
     async def require(self, ctx: Ctx, service: str, needed: Sequence[Access]) -> None:
         snapshot = self.engine.snapshot()
@@ -183,8 +194,18 @@ class Platform:
 
     # --- used by the front door and by background work
 
-    def make_ctx(self, caller: Caller, account: str, region: str, request_id: str, **more: Any) -> Ctx:
-        return Ctx(caller, account, region, request_id, self.clock.node_ms(), Ids(self.secret, request_id), **more)
+    def make_ctx(
+        self,
+        caller: Caller,
+        account: str,
+        region: str,
+        request_id: str,
+        base_url: str = "",
+        trace: str = "",
+        context: Mapping[str, str] | None = None,
+    ) -> Ctx:
+        ids = Ids(self.secret, request_id)
+        return Ctx(caller, account, region, request_id, self.clock.node_ms(), ids, base_url, trace, context or {})
 
     async def authorize(self, tx: ReadTx, bound: Bound, ctx: Ctx, inp: dict[str, Any], session_token: str = "") -> None:
         """Raise AccessDenied unless the caller may do all that the operation needs on what the input names."""

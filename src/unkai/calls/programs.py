@@ -16,6 +16,7 @@ from unkai.kernel.ctx import Ctx
 from unkai.kernel.errors import AwsError
 from unkai.kernel.ids import Ids
 from unkai.kernel.service import Kind
+from unkai.layers import tasks
 from unkai.store.api import Abandon
 from unkai.store.retry import Run
 
@@ -113,7 +114,7 @@ def make_program(handler: Handler, secret: bytes) -> Program:
 
 def programs_of(services: Iterable[Service], secret: bytes) -> dict[str, Program]:
     """Every transaction that the writer may be asked to run."""
-    programs: dict[str, Program] = {}
+    programs: dict[str, Program] = {tasks.SETTLE: tasks.settle_program}
     for service in services:
         handlers = [op.handler for op in service.operations.values() if op.kind in (Kind.WRITE, Kind.SERIAL)]
         for handler in (*handlers, *service.steps, *service.serial_steps):
@@ -125,8 +126,4 @@ def programs_of(services: Iterable[Service], secret: bytes) -> dict[str, Program
 
 def run_of(program: str, handler: Handler, ctx: Ctx, inp: Any) -> Run:
     """A handler with its context and input, ready for store/retry. `ctx.ids` must be unused: a second run draws the same."""
-
-    async def body(tx: Tx) -> Any:
-        return await handler(ctx, tx, inp)
-
-    return Run(program, body, lambda: encode_args(ctx, inp), decode_answer)
+    return Run(program, lambda tx: handler(ctx, tx, inp), lambda: encode_args(ctx, inp), decode_answer)

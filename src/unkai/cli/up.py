@@ -112,6 +112,7 @@ def run(arguments: argparse.Namespace) -> int:
         tls=context,
         localstack=arguments.localstack,
         outbound=tuple(arguments.allow_outbound),
+        unsandboxed=arguments.unsandboxed_functions,
     )
     try:
         run_node(options, workers, on_ready)

@@ -6,8 +6,9 @@ A stream's check ends with the stream: a handler makes nothing visible before it
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from unkai.auth import errors as auth_errors
 from unkai.auth.chunked import decoder_for
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from unkai.kernel.http import BodyStream, HttpRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Covered:
+class Covered(msgspec.Struct, frozen=True):
     """A body as its handler sees it, and the headers that describe that body instead of its transfer."""
 
     body: bytes | BodyStream

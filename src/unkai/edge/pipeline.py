@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from unkai.auth import errors as auth_errors
@@ -28,7 +29,7 @@ from unkai.wire.compression import inflate, is_compressed
 from unkai.wire.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from unkai.auth.claim import Claim
     from unkai.calls.execute import Platform
@@ -60,7 +61,7 @@ class Record:
     latency_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Door:
     """What the pipeline needs of the node. `record` is told of every request."""
 
@@ -71,6 +72,11 @@ class Door:
     default_account: str = ""
     unsigned_services: frozenset[str] = field(default=frozenset({"s3", "sqs", "sns", "sts"}))
     """Services whose resource policies may let anybody in; the others refuse a missing signature as such."""
+
+    @cached_property
+    def targets(self) -> Mapping[str, str]:
+        """The service of each X-Amz-Target prefix. Made at the first request, since it loads every service's model."""
+        return targets_of(self.platform.services)
 
 
 @dataclass(slots=True)
@@ -118,7 +124,7 @@ async def _allow_origin(door: Door, request: HttpRequest, model: ServiceModel, r
         return
     snapshot = door.platform.engine.snapshot()
     try:
-        response.headers.extend(await allow(snapshot, _addressed(request, model)))
+        response.headers.extend(await allow(snapshot, _addressed(request, _bucket_of_host(request, model))))
     finally:
         snapshot.close()
 
@@ -152,7 +158,7 @@ async def _data_plane(door: Door, request: HttpRequest, record: Record) -> HttpR
         if claim is not None:
             snapshot = door.platform.engine.snapshot()
             try:
-                ctx.caller, secret = await _authenticate(door, claim, request, body, snapshot, service.name)
+                ctx.caller, secret = await _authenticate(door, claim, request, body, snapshot, service.name, "")
             finally:
                 snapshot.close()
             covered_body(claim, request, body, secret)
@@ -170,7 +176,8 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     assert model is not None
     assert codec is not None
 
-    addressed = _addressed(request, model)
+    bucket = _bucket_of_host(request, model)
+    addressed = _addressed(request, bucket)
     if request.method == "OPTIONS" and (answer := await _preflight(door, addressed, model)) is not None:
         return answer
     body = request.body
@@ -185,7 +192,7 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
     # No wait for the outside from here to the handler: the snapshot is open.
     snapshot = platform.engine.snapshot()
     try:
-        caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name)
+        caller, secret = await _authenticate(door, claim, request, body, snapshot, model.name, bucket)
         covered = covered_body(claim, request, plain, secret)
         if covered.headers is not request.headers:
             addressed = replace(addressed, headers=covered.headers)
@@ -202,26 +209,29 @@ async def _respond(door: Door, request: HttpRequest, record: Record, target: _Ta
 
 def _route(door: Door, request: HttpRequest, claim: Claim | None, target: _Target, record: Record) -> None:
     """Which service, and which of its protocols."""
-    services = door.platform.services
-    name = service_of(request, claim.service if claim is not None else "", targets_of(tuple(services)))
+    name = service_of(request, claim.service if claim is not None else "", door.targets)
     record.service = name
-    if name not in services:
+    if name not in door.platform.services:
         raise not_implemented(name, "*")
     target.model = load_service(name)
     target.codec = codec_for(target.model, request)
 
 
-def _addressed(request: HttpRequest, model: ServiceModel) -> HttpRequest:
-    """The request as the codec reads it: a virtual-hosted bucket moves into the path. Signatures cover the original."""
-    bucket = bucket_of_host(request.headers.get("host", "")) if model.name == "s3" else None
-    return request if bucket is None else replace(request, path=f"/{bucket}{request.path}")
+def _bucket_of_host(request: HttpRequest, model: ServiceModel) -> str:
+    """The bucket of a virtual-hosted S3 request, "" where there is none."""
+    return (bucket_of_host(request.headers.get("host", "")) or "") if model.name == "s3" else ""
+
+
+def _addressed(request: HttpRequest, bucket: str) -> HttpRequest:
+    """The request as the codec reads it: a bucket in the host name moves into the path. Signatures cover the original."""
+    return replace(request, path=f"/{bucket}{request.path}") if bucket else request
 
 
 _TOKEN_REFUSALS = {"ExpiredToken": auth_errors.expired_token, "InvalidToken": auth_errors.invalid_token}
 
 
 async def _authenticate(
-    door: Door, claim: Claim | None, request: HttpRequest, body: Any, snapshot: Snapshot, service: str
+    door: Door, claim: Claim | None, request: HttpRequest, body: Any, snapshot: Snapshot, service: str, bucket: str
 ) -> tuple[Caller, str]:
     """Who signed the request, and the secret, which also covers the chunks of its body."""
     if claim is None:
@@ -242,7 +252,6 @@ async def _authenticate(
     if isinstance(body, bytes) and claim.payload in ("body", "declared"):
         digest = hashlib.sha256(body).hexdigest()
     # Version 2 signatures, which presigned URLs may still have, do not cover the host: the bucket in it is added.
-    bucket = (bucket_of_host(request.headers.get("host", "")) or "") if service == "s3" else ""
     sigv4.verify(claim, request, credential.secret, (clock.real_ms(), now_ms), digest, host_bucket=bucket)
     return credential.caller, credential.secret
 
@@ -265,9 +274,9 @@ def _ctx(door: Door, caller: Caller, claim: Claim | None, request: HttpRequest, 
         record.account,
         record.region,
         record.request_id,
-        base_url=f"{request.scheme}://{host}",
-        trace=headers.get("x-amzn-trace-id", ""),
-        context=context,
+        f"{request.scheme}://{host}",
+        headers.get("x-amzn-trace-id", ""),
+        context,
     )
 
 

@@ -7,15 +7,13 @@ may stand for several models; the table says how they are told apart.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
 from unkai.kernel.errors import AwsError
 from unkai.model.load import load_service
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from unkai.kernel.http import HttpRequest
 
@@ -46,30 +44,17 @@ DATA_PLANE_OF_HOST = ((".lambda-url.", "lambda"),)
 """A label of the host name: `<id>.lambda-url.<region>.<anything>`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Targets:
-    """X-Amz-Target prefix -> model name, for the services that this node serves."""
-
-    by_prefix: dict[str, str]
-
-
-@cache
-def targets_of(services: tuple[str, ...]) -> Targets:
-    return Targets(dict(_prefixes(services)))
+def targets_of(services: Iterable[str]) -> dict[str, str]:
+    """X-Amz-Target prefix -> model name, for the services that a node serves."""
+    prefixes = {service: load_service(service).metadata.get("targetPrefix") for service in services}
+    return {str(prefix): service for service, prefix in prefixes.items() if prefix}
 
 
-def _prefixes(services: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for service in services:
-        prefix = load_service(service).metadata.get("targetPrefix")
-        if prefix:
-            yield str(prefix), service
-
-
-def service_of(request: HttpRequest, signing_name: str, targets: Targets) -> str:
+def service_of(request: HttpRequest, signing_name: str, targets: Mapping[str, str]) -> str:
     """The model name of the service that is addressed; `signing_name` is empty for an unsigned request."""
     target = request.headers.get("x-amz-target")
     if target is not None:
-        service = targets.by_prefix.get(target.rpartition(".")[0])
+        service = targets.get(target.rpartition(".")[0])
         if service is not None:
             return service
     if not signing_name:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 PARTITION = "aws"
 
 
-@dataclass(frozen=True, slots=True)
-class Arn:
+class Arn(msgspec.Struct, frozen=True):
     """`arn:partition:service:region:account:resource`; region and account may be empty."""
 
     service: str

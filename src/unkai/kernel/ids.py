@@ -19,7 +19,7 @@ class Ids:
 
     def __init__(self, secret: bytes, request_id: str) -> None:
         self._secret = secret
-        self._request_id = request_id.encode()
+        self._request_id = request_id
         self._count = 0
 
     def next_number(self) -> int:
@@ -29,29 +29,27 @@ class Ids:
 
     def child(self) -> Ids:
         """Ids for a transaction inside this request: different from this one's, and the same in its second run."""
-        return Ids(self._secret, f"{self._request_id.decode()}/{self.next_number()}")
+        return Ids(self._secret, f"{self._request_id}/{self.next_number()}")
 
     def token(self, size_bytes: int = 16) -> bytes:
         """`size_bytes` unguessable bytes, the same in a second run."""
         out = b""
+        request_id = self._request_id.encode()
         while len(out) < size_bytes:
-            out += hmac.digest(self._secret, self._request_id + self.next_number().to_bytes(4, "big"), "sha256")
+            out += hmac.digest(self._secret, request_id + self.next_number().to_bytes(4, "big"), "sha256")
         return out[:size_bytes]
 
     @property
     def seed(self) -> str:
         """What the ids are drawn from besides the node's secret; sent along when a handler runs in another process."""
-        return self._request_id.decode()
+        return self._request_id
 
     def hex(self, digits: int = 32) -> str:
         return self.token((digits + 1) // _HEX_PER_BYTE).hex()[:digits]
 
     def uuid(self) -> str:
         """A UUID of version 4 by its shape."""
-        raw = bytearray(self.token(16))
-        raw[6] = raw[6] & 0x0F | 0x40
-        raw[8] = raw[8] & 0x3F | 0x80
-        return _uuid_text(raw.hex())
+        return _uuid4(self.token(16))
 
     def base32(self, length: int) -> str:
         """Upper-case letters and the digits 2 to 7, as in access key ids."""
@@ -59,7 +57,12 @@ class Ids:
         return "".join(alphabet[byte & 31] for byte in self.token(length))
 
 
-def _uuid_text(text: str) -> str:
+def _uuid4(drawn: bytes) -> str:
+    """16 random bytes as a UUID of version 4."""
+    raw = bytearray(drawn)
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
@@ -67,18 +70,15 @@ def random_bytes(size_bytes: int) -> bytes:
     return os.urandom(size_bytes)
 
 
-_pool = b""
-_pool_at = 0
-_pool_pid = 0
+_BATCH = 32
+_fresh: list[str] = []
+# A fork must not repeat its parent's ids.
+os.register_at_fork(after_in_child=_fresh.clear)
 
 
 def new_request_id() -> str:
-    """A fresh UUID version 4. Random bytes are fetched 256 ids at a time, since a system call each would show."""
-    global _pool, _pool_at, _pool_pid
-    if _pool_at >= len(_pool) or _pool_pid != os.getpid():  # a fork must not repeat its parent's ids
-        _pool, _pool_at, _pool_pid = os.urandom(4096), 0, os.getpid()
-    raw = bytearray(_pool[_pool_at : _pool_at + 16])
-    _pool_at += 16
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    return _uuid_text(raw.hex())
+    """A fresh UUID version 4. Made a batch at a time, since a system call each would show."""
+    if not _fresh:
+        drawn = os.urandom(16 * _BATCH)
+        _fresh.extend(_uuid4(drawn[at : at + 16]) for at in range(0, len(drawn), 16))
+    return _fresh.pop()

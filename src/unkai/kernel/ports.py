@@ -141,7 +141,8 @@ class Node(Protocol):
     async def run(self, ctx: Ctx, step: Callable[..., Awaitable[Any]], inp: Any, *, ending: bool = False) -> Any:
         """Run `step(ctx, tx, inp)`, one of the service's registered steps, as one transaction; its committed answer.
 
-        With `ending`, the task that the call finishes (`ctx.finishing`, if any) ends in the same transaction.
+        A read step runs on a snapshot, opened now and closed when it returns. With `ending`, the task that the call finishes
+        (`ctx.finishing`, if any) ends in the same transaction.
         """
         ...
 

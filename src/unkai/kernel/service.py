@@ -89,12 +89,13 @@ class Task:
 class Service:
     """`name` is botocore's name of the model; `prefix` is the IAM action prefix.
 
-    `steps` are transactions `(ctx, tx, inp)` that effects and tasks run by name; `serial_steps` are those that must
-    run on the writer. `tasks` maps a task kind to its handler. `resource_policy(tx, arn)` gives the policy attached to a
-    resource: its JSON text, None, or a kernel.ports.ResourcePolicy where the ARN names no account. Where
-    `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in any case. `complete(tx, access)` gives an
-    Access whose ARN and context also hold what only the store knows (a role's path, a resource's tags).
-    `access_denied_code` is the service's code for what policies do not allow.
+    `steps` are transactions `(ctx, tx, inp)` that effects and tasks run through `node.run`; `serial_steps` are those that must
+    run on the writer; `read_steps` only read, so they get a snapshot, as `read` operations do.
+    `tasks` maps a task kind to its handler.
+    `resource_policy(tx, arn)` gives the policy attached to a resource: its JSON text, None, or a kernel.ports.ResourcePolicy
+    where the ARN names no account. Where `resource_policy_kind` is "trust" it is a role's trust policy, which must allow in
+    any case. `complete(tx, access)` gives an Access whose ARN and context also hold what only the store knows (a role's path,
+    a resource's tags). `access_denied_code` is the service's code for what policies do not allow.
     `preflight(tx, request)` gives the headers that answer an OPTIONS request (or refuses it), `cross_origin(tx, request)` those
     that the answer to a request with an Origin gets besides its own; `request` is in the form that the codec reads.
     `dataplane(ctx, node, request, authenticate)` serves traffic that is not the AWS API. Its caller is anonymous until
@@ -111,6 +112,7 @@ class Service:
     operations: Mapping[str, Operation]
     steps: Sequence[Handler] = ()
     serial_steps: Sequence[Handler] = ()
+    read_steps: Sequence[Handler] = ()
     tasks: Mapping[str, Task] = field(default_factory=dict)
     resource_policy: Callable[[Any, str], Awaitable[str | ResourcePolicy | None]] | None = None
     resource_policy_kind: Literal["resource", "trust"] = "resource"

@@ -146,6 +146,9 @@ class FileWriter:
             os.close(self._fd)
             self._fd = -1
 
+    # Not `abandon`: a process that ends may have sent the commit that needs the file.
+    __del__ = release
+
 
 class FileBlobs:
     """kernel.ports.Blobs in `folder`. Every process of the node has one; `snapshot` opens a moment of its store."""

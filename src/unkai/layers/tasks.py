@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from unkai.store.retry import Run
 from unkai.store.tuples import pack
 
 if TYPE_CHECKING:
@@ -88,6 +89,54 @@ async def clear_timer(tx: Tx, kind: str, name: str) -> None:
     if due is not None:
         tx.clear(_timer_key(kind, name, due))
         tx.clear(pack("timer", kind, name))
+
+
+class Settlement(msgspec.Struct, frozen=True, array_like=True):
+    """How a task ended: carried out, or to be tried again at `retry_ms`."""
+
+    kind: str
+    key: bytes
+    retry_ms: int | None = None
+
+
+SETTLE = "tasks.settle"
+"""The name of `settle_program` among the writer's programs."""
+
+
+async def settle(tx: Tx, ended: Settlement) -> None:
+    """Remove a task, or put it off. One that is gone already (its delivery ended it, though the answer was lost) stays gone."""
+    value = await tx.get(ended.key)
+    if value is None:
+        return
+    if ended.retry_ms is None:
+        tx.clear(ended.key)
+        return
+    row = decode(value)
+    if row.group:
+        # It keeps its place, so that nothing of its group overtakes it, also after a restart.
+        tx.set(ended.key, _encode(_tried_again(row, ended.retry_ms)))
+        return
+    at = len(lane_prefix(ended.kind))
+    tx.clear(ended.key)
+    tx.set(ended.key[:at] + ended.retry_ms.to_bytes(8, "big") + ended.key[at + 8 :], _encode(_tried_again(row, 0)))
+
+
+def settlement(ended: Settlement) -> Run:
+    """`settle`, ready for store/retry."""
+
+    async def body(tx: Tx) -> None:
+        await settle(tx, ended)
+
+    return Run(SETTLE, body, lambda: msgspec.msgpack.encode(ended), lambda answer: None)
+
+
+async def settle_program(tx: Tx, args: bytes) -> bytes:
+    await settle(tx, msgspec.msgpack.decode(args, type=Settlement))
+    return b""
+
+
+def _tried_again(row: TaskRow, not_before_ms: int) -> TaskRow:
+    return TaskRow(row.payload, row.account, row.region, row.created_ms, row.group, row.attempt + 1, not_before_ms)
 
 
 def _timer_key(kind: str, name: str, due: bytes) -> bytes:

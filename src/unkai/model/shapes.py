@@ -64,12 +64,10 @@ class ServiceModel:
     operations: Mapping[str, Operation]
     shapes: Mapping[str, Shape]
     errors_by_code: Mapping[str, Shape] = field(default_factory=dict)
+    protocol: str = field(init=False)
+    """The protocol that the service prefers; `protocols` lists all it speaks."""
+    protocols: Sequence[str] = field(init=False)
 
-    @property
-    def protocol(self) -> str:
-        """The protocol that the service prefers; `protocols` lists all it speaks."""
-        return str(self.metadata["protocol"])
-
-    @property
-    def protocols(self) -> Sequence[str]:
-        return tuple(self.metadata.get("protocols") or (self.metadata["protocol"],))
+    def __post_init__(self) -> None:
+        self.protocol = str(self.metadata["protocol"])
+        self.protocols = tuple(self.metadata.get("protocols") or (self.protocol,))

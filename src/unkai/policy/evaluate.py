@@ -15,9 +15,10 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import msgspec
 
 from unkai.policy.match import Wild, matcher, tokens
 
@@ -32,8 +33,7 @@ PolicyType = Literal["identity", "resource", "boundary", "session", "trust", "ro
 MEMO_MAX_ACTIONS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One question. `resource` is an ARN, or `*` where the action names none; `resource_account` owns it."""
 
     principal: Caller

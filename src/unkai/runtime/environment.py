@@ -17,7 +17,7 @@ from unkai.kernel import clock, ids
 from unkai.runtime import loglines, variables
 from unkai.runtime.api import INIT_TIMEOUT_S, FunctionSpec, Invocation, LogLine, Report, Result
 from unkai.runtime.egress import Egress
-from unkai.runtime.extensions import Extension, Extensions
+from unkai.runtime.extensions import EXTENSIONS_MAX, Extension, Extensions
 from unkai.runtime.httpd import Api, Connection
 from unkai.runtime.output import Output
 from unkai.runtime.protocol import Failure, RuntimeSide, StreamTarget, Work
@@ -74,6 +74,8 @@ class Environment:
         day = clock.format_utc(self._clock.real_ms(), "%Y/%m/%d")
         self.log_stream = f"{day}/[{spec.version}]{ids.random_bytes(16).hex()}"
         self.lines: list[LogLine] = []
+        self.log_backlog = self.log_dropped = 0
+        """Bytes of ours that no reader has taken yet, and lines that were lost over it: the keeper's accounts."""
         self._tail: loglines.Tail | None = None
         self._init_ms: float | None = None
         self._freeze_timer: asyncio.TimerHandle | None = None
@@ -181,6 +183,10 @@ class Environment:
         folder = opt / "extensions" if opt else None
         programs = sorted(entry for entry in folder.iterdir() if entry.is_file()) if folder and folder.is_dir() else []
         if not programs:
+            return
+        if len(programs) > EXTENSIONS_MAX:
+            text = f"more than {EXTENSIONS_MAX} extensions"
+            self._side.ready.set_result(Failure("Extension.TooMany", loglines.failed("Extension.TooMany", " ", text)))
             return
         self._extensions.expected = {program.name for program in programs}
         environment = variables.extension_variables(self._variables)
@@ -464,6 +470,13 @@ class Environment:
         if text:
             self._line(text, now_ms)
         self._telemetry.emit(kind, record, now_ms)
+
+    def tell_dropped(self) -> None:
+        lost, self.log_dropped = self.log_dropped, 0
+        self._line(
+            f"unkai: {lost} log lines were dropped, since they were written faster than they were read",
+            self._clock.real_ms(),
+        )
 
     def _line(self, text: str, now_ms: int) -> None:
         self.lines.append(LogLine(now_ms, text))

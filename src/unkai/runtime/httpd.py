@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 HEAD_SIZE_BYTES_MAX = 64 * 1024
+_PENALTY_S = 0.05
 CONNECTIONS_MAX = 64
 """For each environment: a runtime needs one or two, an extension as many."""
 _REASONS = {200: "OK", 202: "Accepted", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
@@ -60,6 +61,8 @@ class Connection(asyncio.Protocol):
         self._api = api
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
+        self._unseen = 0
+        """Bytes since the last that were body: a head, chunk lines or trailers, which the parser keeps until they end."""
         self._reset()
 
     def _reset(self) -> None:
@@ -68,7 +71,6 @@ class Connection(asyncio.Protocol):
         self._trailers: dict[str, str] | None = None
         self._parts: list[bytes] = []
         self._size = 0
-        self._head_size = 0
         self._request: Request | None = None
         self._body: Body | None = None
         self._last = False
@@ -90,13 +92,12 @@ class Connection(asyncio.Protocol):
             self._body = None
 
     def data_received(self, data: bytes) -> None:
-        if self._request is None:
-            self._head_size += len(data)
+        self._unseen += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.close()
-        if self._request is None and self._head_size > HEAD_SIZE_BYTES_MAX:
+        if self._unseen > HEAD_SIZE_BYTES_MAX:
             self.close()
 
     def close(self) -> None:
@@ -106,9 +107,7 @@ class Connection(asyncio.Protocol):
     # --- httptools
 
     def on_message_begin(self) -> None:
-        head = self._head_size
         self._reset()
-        self._head_size = head
 
     def on_url(self, url: bytes) -> None:
         self._path += url
@@ -130,6 +129,7 @@ class Connection(asyncio.Protocol):
         self._body = self._api.open_body(self._request)
 
     def on_body(self, data: bytes) -> None:
+        self._unseen = 0
         if self._body is not None:
             self._body.feed(data)
             return
@@ -142,7 +142,7 @@ class Connection(asyncio.Protocol):
             self._parts.append(data)
 
     def on_message_complete(self) -> None:
-        self._head_size = 0
+        self._unseen = 0
         request, body = self._request, self._body
         if request is None:
             return
@@ -166,4 +166,12 @@ class Connection(asyncio.Protocol):
         self._transport.write(head.encode("latin-1", "replace") + body)
         if self._last:
             self._transport.close()
+        elif status >= 400:
+            # Who asks for nonsense waits: the keeper's time is every function's.
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(_PENALTY_S, self._go_on)
         return True
+
+    def _go_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()

@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 
 _LOG_FLUSH_S = 0.05
 _LOG_BACKLOG_BYTES_MAX = 16 * 1024 * 1024
+_LOG_SHARE_BYTES_MAX = 4 * 1024 * 1024
 _LOG_BATCH_CHARACTERS_MAX = 1024 * 1024
 _SPECS_MAX = 20_000
 _HOUSEKEEPING_S = 1.0
@@ -70,11 +71,11 @@ class Keeper:
         self._forks = ForkServers(self.spawner, sdk=bool(settings.sdk_path))
         self._codes: dict[str, Code] = {}
         self._log_client: Client | None = None
-        self._log_backlog: deque[bytes] = deque()
+        self._log_backlog: deque[tuple[Environment, bytes]] = deque()
         self._log_backlog_size = 0
-        self._log_dropped = 0
         self._dirty: dict[int, Environment] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._housekeeping: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         self.code.open()
@@ -86,12 +87,11 @@ class Keeper:
         listener.listen(128)
         server = await self._loop.create_unix_server(lambda: Client(self), sock=listener)
         os.rename(f"{path}.new", path)
-        housekeeping = self._loop.create_task(self._keep_house())
         watching = self._loop.create_task(self._watch_memory()) if self.settings.level != "full" else None
         self._loop.add_signal_handler(signal.SIGTERM, self._end)
         await self._ended
-        for task in filter(None, (housekeeping, watching)):
-            task.cancel()
+        if watching is not None:
+            watching.cancel()
         server.close()
         stops = [self._loop.create_task(environment.stop("SPINDOWN")) for environment in self._environments.values()]
         if stops:
@@ -119,6 +119,8 @@ class Keeper:
         number = assigned.environment
         if assigned.cold:
             self._environments[number] = Environment(self, number, spec, code)
+            if self._housekeeping is None:
+                self._housekeeping = self._loop.call_later(_HOUSEKEEPING_S, self._keep_house)
         environment, failure = self._environments[number], None
         try:
             if assigned.cold:
@@ -227,11 +229,13 @@ class Keeper:
             if environment.broken and self._pool.is_idle(environment.number):
                 self._stop_soon(environment.number, "FAILURE")
 
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(_HOUSEKEEPING_S)
-            for number in self._pool.reap(self._clock.real_ms()):
-                self._stop_soon(number, "SPINDOWN")
+    def _keep_house(self) -> None:
+        """Once a second while there are environments, and not at all without."""
+        self._housekeeping = None
+        for number in self._pool.reap(self._clock.real_ms()):
+            self._stop_soon(number, "SPINDOWN")
+        if self._pool.size:
+            self._housekeeping = self._loop.call_later(_HOUSEKEEPING_S, self._keep_house)
 
     async def _watch_memory(self) -> None:
         """Where no cgroup limits memory."""
@@ -255,24 +259,30 @@ class Keeper:
             group = spec.log_group or f"/aws/lambda/{spec.name}"
             for some in _portions(lines):
                 batch = LogBatch(spec.arn, spec.account, spec.region, group, environment.log_stream, some)
-                self._put_log(frames.encode(frames.Logs(batch)), len(some))
+                self._put_log(environment, frames.encode(frames.Logs(batch)), len(some))
         self._dirty.clear()
         self._send_logs()
 
-    def _put_log(self, data: bytes, lines: int) -> None:
-        """Bounded: a reader that is away too long loses the newest lines, and the functions are not held up."""
-        if self._log_backlog_size + len(data) > _LOG_BACKLOG_BYTES_MAX:
-            self._log_dropped += lines
+    def _put_log(self, environment: Environment, data: bytes, lines: int) -> None:
+        """Bounded, in all and for each environment: a flood, or a reader that is away, costs the newest lines of whoever
+        writes most; functions are not held up, and the loss is told in the log."""
+        size = environment.log_backlog + len(data)
+        if size > _LOG_SHARE_BYTES_MAX or self._log_backlog_size + len(data) > _LOG_BACKLOG_BYTES_MAX:
+            environment.log_dropped += lines
             return
-        self._log_backlog.append(data)
+        environment.log_backlog = size
+        self._log_backlog.append((environment, data))
         self._log_backlog_size += len(data)
 
     def _send_logs(self) -> None:
         client = self._log_client
         while client is not None and not client.paused and self._log_backlog:
-            data = self._log_backlog.popleft()
+            environment, data = self._log_backlog.popleft()
             self._log_backlog_size -= len(data)
+            environment.log_backlog -= len(data)
             client.write(data)
+            if environment.log_dropped and environment.log_backlog < _LOG_SHARE_BYTES_MAX // 2:
+                environment.tell_dropped()
 
     def subscribe(self, client: Client) -> None:
         self._log_client = client

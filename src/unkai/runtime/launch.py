@@ -26,7 +26,7 @@ from unkai.runtime.boot import enter
 from unkai.runtime.settings import Settings, read_settings
 
 UID_BASE = 400_000
-_LOCK_ATTEMPTS = 200
+_LOCK_ATTEMPTS = 1000
 _LOCK_POLL_S = 0.01
 _SWEEP_ATTEMPTS = 500
 _START_TIMEOUT_S = 20.0

@@ -17,6 +17,7 @@ LINE_BYTES_MAX = 256 * 1024
 """https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html (event size when this was built)"""
 _READ_SIZE = 64 * 1024
 _PAUSE_S = 0.005
+_LAST_READS = 4
 
 
 class Output:
@@ -32,9 +33,10 @@ class Output:
         self._loop.add_reader(self._fd, self._on_readable)
 
     def started(self) -> None:
-        """The process has its copy of the write end."""
-        os.close(self.write_fd)
-        self.write_fd = -1
+        """The process has its copy of the write end (or has ended already: then it is closed)."""
+        if self.write_fd >= 0:
+            os.close(self.write_fd)
+            self.write_fd = -1
 
     def drain(self) -> None:
         """Take what has been written so far, up to one buffer: what a process wrote before it answered comes first."""
@@ -44,11 +46,12 @@ class Output:
                 self._flush_rest()
 
     def close(self) -> None:
-        """The process is gone: take the rest."""
+        """The process is gone: take the rest of what a pipe holds; a child that it left may be writing still."""
         if self._fd < 0:
             return
-        while self._read() > 0:
-            pass
+        for _ in range(_LAST_READS):
+            if self._read() <= 0:
+                break
         self._flush_rest()
         self._stop()
 
@@ -65,8 +68,7 @@ class Output:
         self._loop.remove_reader(self._fd)
         os.close(self._fd)
         self._fd = -1
-        if self.write_fd >= 0:
-            self.started()
+        self.started()
 
     def _on_readable(self) -> None:
         size = self._read()

@@ -5,9 +5,11 @@ First on a snapshot of this process, then, if what it read has changed meanwhile
 
 from __future__ import annotations
 
+import itertools
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from unkai.kernel.ids import random_bytes
 from unkai.store.api import CommitUnknown, Conflict, StoreUnavailable
@@ -21,21 +23,24 @@ if TYPE_CHECKING:
 PLACEHOLDER = b"\xfe" + random_bytes(9)
 """Stands for a stamp in this process's transactions until the commit. Random, so that no client's data can contain it."""
 
-_commit_ids = 0
-_COMMIT_NONCE = random_bytes(8)
-_pid = os.getpid()
+_commit_nonce = random_bytes(8)
+_commit_numbers = itertools.count(1)
+
+
+def _take_another_nonce() -> None:
+    global _commit_nonce
+    _commit_nonce = random_bytes(8)
+
+
+# A fork must not repeat its parent's ids.
+os.register_at_fork(after_in_child=_take_another_nonce)
 
 
 def _new_commit_id() -> bytes:
-    global _commit_ids, _COMMIT_NONCE, _pid
-    if _pid != os.getpid():  # a fork must not repeat its parent's ids
-        _COMMIT_NONCE, _pid = random_bytes(8), os.getpid()
-    _commit_ids += 1
-    return _COMMIT_NONCE + _commit_ids.to_bytes(8, "big")
+    return _commit_nonce + next(_commit_numbers).to_bytes(8, "big")
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(msgspec.Struct, frozen=True):
     """A transaction that can run here or on the writer.
 
     `body(tx)` runs it here. `program` names it there, `args()` encodes its arguments (only if needed), and `answer(bytes)` decodes
@@ -75,31 +80,6 @@ async def run(engine: Engine, task: Run, *, snapshot: Snapshot | None = None, fi
             return await run_serial(engine, task, finishing=finishing)
     assert stamp is not None
     return fill_in(out, stamp) if tx.is_stamped else out
-
-
-async def run_here(engine: Engine, body: Callable[[Tx], Awaitable[None]]) -> None:
-    """Run our own bookkeeping in this process until it commits: a few keys that hardly anybody else writes.
-
-    For background work only, never for a handler. Raises StoreUnavailable.
-    """
-    while True:
-        moment = engine.snapshot()
-        try:
-            tx = Transaction(moment, placeholder=PLACEHOLDER)
-            await body(tx)
-            if not tx.ops:
-                return
-            commit = tx.to_commit(_new_commit_id(), moment.version())
-        finally:
-            moment.close()
-        try:
-            await engine.commit(commit)
-            return
-        except Conflict:
-            continue
-        except CommitUnknown:
-            if await engine.outcome(commit.id) is not None:
-                return
 
 
 async def run_serial(engine: Engine, task: Run, *, finishing: bytes = b"") -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -59,8 +58,7 @@ COPY_FACTOR = 2
 """A page is copied to be changed, so that a row takes more than its size until the next commits free the old pages."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What became of a request: OK with a stamp or a program's answer, CONFLICT, UNAVAILABLE or FAILED with the reason."""
 
     kind: int

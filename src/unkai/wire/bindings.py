@@ -46,7 +46,7 @@ def request_reader(operation: Operation) -> Part:
     parts = [
         *_label_parts(operation, [member for member in members if member.location == "uri"]),
         *_query_parts(operation, [member for member in members if member.location == "querystring"]),
-        *(_header_part(member) for member in members if member.location == "header"),
+        *_header_parts([member for member in members if member.location == "header"]),
         *(_prefix_part(member) for member in members if member.location == "headers"),
     ]
 
@@ -168,18 +168,23 @@ def _query_parts(operation: Operation, members: list[Member]) -> list[Part]:
     return [read]
 
 
-def _header_part(member: Member) -> Part:
-    name, header = member.name, member.wire_name.lower()
-    convert = _header_reader(member)
+def _header_parts(members: list[Member]) -> list[Part]:
+    if not members:
+        return []
+    targets = {member.wire_name.lower(): (member.name, _header_reader(member)) for member in members}
+    assert len(targets) == len(members), "a header is one member's"
 
     def read(request: HttpRequest, out: dict[str, Any]) -> None:
-        text = request.headers.get(header)
-        if text is not None:
-            value = _converted(name, text, convert)
-            if value != []:  # an empty list is not sent
-                out[name] = value
+        # By the headers that came, since a model may know forty of which three do.
+        for header, text in request.headers.items():
+            target = targets.get(header)
+            if target is not None:
+                name, convert = target
+                value = _converted(name, text, convert)
+                if value != []:  # an empty list is not sent
+                    out[name] = value
 
-    return read
+    return [read]
 
 
 def _header_reader(member: Member) -> Callable[[str], Any]:
@@ -242,34 +247,39 @@ class ResponseParts:
     """The member that is the HTTP status, or empty."""
     length: str
     """The member that is Content-Length, or empty: the sender writes that header."""
+    content_type: str
+    """The member that is Content-Type, or empty."""
 
 
 def response_parts(shape: Shape | None) -> ResponseParts:
     members = list(shape.members.values()) if shape else []
-    length = next((m.name for m in members if m.location == "header" and m.wire_name.lower() == "content-length"), "")
-    plain = [
-        (member.name, member.wire_name, _header_writer(member))
+    by_header = {member.wire_name.lower(): member.name for member in members if member.location == "header"}
+    length = by_header.get("content-length", "")
+    plain = {
+        member.name: (member.wire_name, _header_writer(member))
         for member in members
         if member.location == "header" and member.name != length
-    ]
+    }
     prefixed = [
         (member.name, str(member.traits.get("locationName", ""))) for member in members if member.location == "headers"
     ]
 
     def write(out: Mapping[str, Any], headers: list[tuple[str, str]]) -> None:
-        for name, header, convert in plain:
-            value = out.get(name)
-            if value is not None:
-                headers.append((header, header_text(convert(value))))
+        for name, value in out.items():
+            target = plain.get(name)
+            if target is not None and value is not None:
+                header, convert = target
+                headers.append((header, convert(value)))
         for name, prefix in prefixed:
             for key, value in (out.get(name) or {}).items():
                 headers.append((header_text(prefix + key), header_text(value)))
 
     status = next((member.name for member in members if member.location == "statusCode"), "")
-    return ResponseParts(write, status, length)
+    return ResponseParts(write, status, length, by_header.get("content-type", ""))
 
 
 def _header_writer(member: Member) -> Callable[[Any], str]:
+    """A value as a header's text. Only strings can hold what a header may not."""
     shape = member.shape
     if member.traits.get("jsonvalue"):
         return lambda value: binascii.b2a_base64(msgspec.json.encode(value), newline=False).decode("ascii")
@@ -277,7 +287,9 @@ def _header_writer(member: Member) -> Callable[[Any], str]:
         assert shape.item is not None, "a list has a member"
         convert = text_writer(shape.item, RFC822)
         quotes = shape.item.shape.type == "string"
-        return lambda value: ",".join(_list_item(convert(item), quotes) for item in value)
+        return lambda value: header_text(",".join(_list_item(convert(item), quotes) for item in value))
+    if shape.type in ("string", "character"):
+        return header_text
     return text_writer(member, RFC822)
 
 
@@ -294,4 +306,4 @@ _NOT_IN_HEADERS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 def header_text(value: str) -> str:
     """A header's value without line breaks and controls, which would end the header: some values (S3's response-* overrides)
     come from the client."""
-    return _NOT_IN_HEADERS.sub(" ", value)
+    return value if value.isprintable() else _NOT_IN_HEADERS.sub(" ", value)

@@ -117,6 +117,6 @@ def write_output(
     elif compiled.body is not None and status != NO_CONTENT:
         body = compiled.body(out)
         content_type = compiled.content_type
-    if body and content_type and not any(name.lower() == "content-type" for name, _ in headers):
+    if body and content_type and out.get(parts.content_type) is None:
         headers.append(("Content-Type", content_type))
     return HttpResponse(status, headers, body, length)

@@ -32,12 +32,22 @@ class _Candidate:
 
 
 @dataclass(slots=True)
+class _End:
+    """The operations of one method and path, those that ask for most first."""
+
+    candidates: list[_Candidate] = field(default_factory=list)
+    plain: list[_Candidate] = field(default_factory=list)
+    """Those whose templates name no query: all that a request can mean whose query has none of `names`."""
+    names: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class _Node:
     literal: dict[str, _Node] = field(default_factory=dict)
     label: _Node | None = None
-    greedy: list[tuple[tuple[str, ...], list[_Candidate]]] = field(default_factory=list)
+    greedy: list[tuple[tuple[str, ...], _End]] = field(default_factory=list)
     """What follows a greedy label, and what it may be."""
-    ends: list[_Candidate] = field(default_factory=list)
+    end: _End = field(default_factory=_End)
 
 
 def path_of(uri: str) -> tuple[str, ...]:
@@ -46,20 +56,25 @@ def path_of(uri: str) -> tuple[str, ...]:
     return tuple(path.split("/")) if path else ()
 
 
+_NO_QUERY: dict[str, str] = {}
+
+
 def route(model: ServiceModel, request: HttpRequest) -> Operation | None:
     """The operation, or None where the service has none at this method and path."""
     root = _tables(model).get(request.method)
     if root is None:
         return None
-    candidates = _match(root, request.path[1:].split("/"), 0)
-    if not candidates:
+    end = _match(root, request.path[1:].split("/"), 0)
+    if end is None:
         return None
-    if len(candidates) == 1 and not candidates[0].literals:
-        return candidates[0].operation
-    given = _query_names(request.query)
-    matching = [candidate for candidate in candidates if _has_literals(candidate, given)]
-    # The template that names most of the query is meant, whatever else is missing.
-    matching = [candidate for candidate in matching if len(candidate.literals) == len(matching[0].literals)]
+    matching = end.plain
+    if len(matching) == 1 and not end.names:
+        return matching[0].operation
+    given = _query_names(request.query) if request.query else _NO_QUERY
+    if not end.names.isdisjoint(given):
+        matching = [candidate for candidate in end.candidates if _has_literals(candidate, given)]
+        # The template that names most of the query is meant, whatever else is missing.
+        matching = [candidate for candidate in matching if len(candidate.literals) == len(matching[0].literals)]
     for candidate in matching:
         if candidate.query <= given.keys() and candidate.headers <= request.headers.keys():
             return candidate.operation
@@ -72,7 +87,7 @@ def route(model: ServiceModel, request: HttpRequest) -> Operation | None:
 def has_path(model: ServiceModel, request: HttpRequest) -> bool:
     """Whether the path is known with some other method (405 against 404)."""
     segments = request.path[1:].split("/")
-    return any(_match(root, segments, 0) for root in _tables(model).values())
+    return any(_match(root, segments, 0) is not None for root in _tables(model).values())
 
 
 def _has_literals(candidate: _Candidate, given: Mapping[str, str]) -> bool:
@@ -89,26 +104,26 @@ def _query_names(query: str) -> dict[str, str]:
     return out
 
 
-def _match(node: _Node, segments: Sequence[str], at: int) -> list[_Candidate]:
+def _match(node: _Node, segments: Sequence[str], at: int) -> _End | None:
     rest = len(segments) - at
     if rest == 0 or (rest == 1 and segments[at] == ""):
-        return node.ends
+        return node.end if node.end.candidates else None
     segment = segments[at]
     child = node.literal.get(segment)
     if child is not None:
         found = _match(child, segments, at + 1)
-        if found:
+        if found is not None:
             return found
     if node.label is not None and segment:
         found = _match(node.label, segments, at + 1)
-        if found:
+        if found is not None:
             return found
-    for suffix, candidates in node.greedy:
-        end = len(segments) - len(suffix)
+    for suffix, end in node.greedy:
+        stop = len(segments) - len(suffix)
         # At least one character, and what follows the label word for word.
-        if end > at and tuple(segments[end:]) == suffix and (end - at > 1 or segment):
-            return candidates
-    return []
+        if stop > at and tuple(segments[stop:]) == suffix and (stop - at > 1 or segment):
+            return end
+    return None
 
 
 @cache
@@ -119,7 +134,7 @@ def _tables(model: ServiceModel) -> dict[str, _Node]:
         if not operation.traits.get("unrouted"):
             _insert(tables.setdefault(operation.method, _Node()), operation)
     for root in tables.values():
-        _sort(root)
+        _settle(root)
     return tables
 
 
@@ -130,18 +145,18 @@ def _insert(root: _Node, operation: Operation) -> None:
     for position, segment in enumerate(segments):
         if segment.startswith("{") and segment.endswith("+}"):
             suffix = segments[position + 1 :]
-            for known, candidates in node.greedy:
+            for known, end in node.greedy:
                 if known == suffix:
-                    candidates.append(candidate)
+                    end.candidates.append(candidate)
                     return
-            node.greedy.append((suffix, [candidate]))
+            node.greedy.append((suffix, _End([candidate])))
             return
         if segment.startswith("{"):
             node.label = node.label or _Node()
             node = node.label
         else:
             node = node.literal.setdefault(segment, _Node())
-    node.ends.append(candidate)
+    node.end.candidates.append(candidate)
 
 
 def _candidate(operation: Operation) -> _Candidate:
@@ -160,13 +175,16 @@ def _candidate(operation: Operation) -> _Candidate:
     )
 
 
-def _sort(node: _Node) -> None:
-    for candidates in (node.ends, *(found for _, found in node.greedy)):
-        candidates.sort(key=_specificity)
+def _settle(node: _Node) -> None:
+    """Put in order what was inserted."""
+    for end in (node.end, *(end for _, end in node.greedy)):
+        end.candidates.sort(key=_specificity)
+        end.plain = [candidate for candidate in end.candidates if not candidate.literals]
+        end.names = {name for candidate in end.candidates for name in candidate.literals}
     # The longest suffix first.
     node.greedy.sort(key=lambda entry: -len(entry[0]))
     for child in (*node.literal.values(), *((node.label,) if node.label else ())):
-        _sort(child)
+        _settle(child)
 
 
 def _specificity(candidate: _Candidate) -> tuple[int, int, bool]:

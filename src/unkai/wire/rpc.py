@@ -39,14 +39,16 @@ class Format:
 def rpc_codec(
     protocol: str, operation_of: Callable[[ServiceModel, HttpRequest, bytes], Operation], form: Format
 ) -> Codec:
+    reading, writing = f"{protocol}.in", f"{protocol}.out"
+
     def decode(operation: Operation, request: HttpRequest, body: Any) -> dict[str, Any]:
         assert isinstance(body, bytes), "no RPC operation has a streaming input"
-        read: Closure = compiled(operation, f"{protocol}.in", read_all)
+        read: Closure = compiled(operation, reading, read_all)
         out: dict[str, Any] = read(body)
         return out
 
     def encode(operation: Operation, out: dict[str, Any], request_id: str) -> HttpResponse:
-        write, content_type, events = compiled(operation, f"{protocol}.out", write_all)
+        write, content_type, events = compiled(operation, writing, write_all)
         headers = [("x-amzn-RequestId", request_id), ("Content-Type", content_type), *form.headers]
         if events is None:
             return HttpResponse(operation.status, headers, write(out))

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from unkai.kernel.tasks import Finished, Retry, TaskResult, TaskView
 from unkai.layers import tasks
-from unkai.layers.tasks import TaskRow
 from unkai.store.api import CommitUnknown, StoreUnavailable
-from unkai.store.retry import run_here
+from unkai.store.retry import run
 from unkai.store.tuples import prefix_end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from unkai.kernel.clock import Clock
-    from unkai.store.api import Engine, Pair, Tx, Watch
+    from unkai.layers.tasks import TaskRow
+    from unkai.store.api import Engine, Pair, Watch
 
 log = logging.getLogger(__name__)
 
@@ -129,39 +129,23 @@ class Lane:
             except Exception:
                 log.exception("task failed", extra={"kind": self.kind, "attempt": row.attempt})
                 result = Retry(self.clock.node_ms() + backoff_ms(row.attempt))
-            await self._settle(view, row, result)
+            await self._settle(view, result)
         finally:
             self._groups.discard(row.group)
             self._running.pop(view.key, None)
             if self._watch is not None:
                 self._watch.wake()
 
-    async def _settle(self, view: TaskView, row: TaskRow, result: TaskResult) -> None:
+    async def _settle(self, view: TaskView, result: TaskResult) -> None:
         if isinstance(result, Finished):
             return
-
-        async def body(tx: Tx) -> None:
-            # A delivery that ended the task in its own transaction, but whose answer was lost, comes here as a failure.
-            if await tx.get(view.key) is None:
-                return
-            if isinstance(result, Retry) and row.group:
-                # It keeps its place, so that nothing of its group overtakes it, also after a restart.
-                tx.set(view.key, tasks.encode(_tried_again(row, not_before_ms=result.at_ms)))
-                return
-            tx.clear(view.key)
-            if isinstance(result, Retry):
-                tx.set(self._retry_key(view, result.at_ms), tasks.encode(_tried_again(row)))
-
+        retry_ms = result.at_ms if isinstance(result, Retry) else None
         while True:
             try:
-                await run_here(self.engine, body)
+                await run(self.engine, tasks.settlement(tasks.Settlement(self.kind, view.key, retry_ms)))
                 return
             except StoreUnavailable:
                 await asyncio.sleep(STORE_PAUSE_S)
-
-    def _retry_key(self, view: TaskView, at_ms: int) -> bytes:
-        at = len(tasks.lane_prefix(self.kind))
-        return view.key[:at] + at_ms.to_bytes(8, "big") + view.key[at + 8 :]
 
     async def next_due_ms(self) -> int | None:
         """When the earliest task is due, whether or not it runs."""
@@ -172,7 +156,3 @@ class Lane:
         finally:
             snapshot.close()
         return tasks.due_of(page[0][0], self.kind) if page else None
-
-
-def _tried_again(row: TaskRow, not_before_ms: int = 0) -> TaskRow:
-    return TaskRow(row.payload, row.account, row.region, row.created_ms, row.group, row.attempt + 1, not_before_ms)

@@ -22,6 +22,12 @@ def test_create_again(s3: Any, client: Callable[..., Any], node: Any, name: str)
     s3.create_bucket(Bucket=name)
     west = node.client("s3", region_name="eu-west-1")
     here = {"LocationConstraint": "eu-west-1"}
+    for none in ("us-east-1", "nowhere"):
+        given = {"LocationConstraint": none}
+        assert refused(s3.create_bucket, Bucket=f"{name}-x", CreateBucketConfiguration=given) == (
+            "InvalidLocationConstraint",
+            400,
+        )
     assert refused(west.create_bucket, Bucket=f"{name}-w") == ("IllegalLocationConstraintException", 400)
     west.create_bucket(Bucket=f"{name}-w", CreateBucketConfiguration=here)
     assert refused(west.create_bucket, Bucket=f"{name}-w", CreateBucketConfiguration=here) == (
@@ -35,7 +41,8 @@ def test_create_again(s3: Any, client: Callable[..., Any], node: Any, name: str)
 
 # Names follow DNS.
 @pytest.mark.parametrize(
-    "bad", ["ab", "Upper", "a..b", "192.168.1.1", "-abc", "abc-", "xn--abc", "a_b", "x" * 64, "abc-s3alias"]
+    "bad",
+    ["ab", "Upper", "a..b", "192.168.1.1", "-abc", "abc-", "a.-b", "a-.b", "xn--abc", "a_b", "x" * 64, "abc-s3alias"],
 )
 def test_names(s3: Any, bad: str) -> None:
     assert refused(s3.create_bucket, Bucket=bad) == ("InvalidBucketName", 400)

@@ -178,3 +178,35 @@ def test_overlap(s3: Any, name: str) -> None:
             Bucket=name, NotificationConfiguration={"QueueConfigurations": [one, other]}
         )
     assert "overlap" in error.value.response["Error"]["Message"]
+
+
+# The whole way with a real queue, whose policy lets S3 send for this bucket only.
+def test_real_queue(s3: Any, client: Any, advance: Any, name: str) -> None:
+    sqs = client("sqs")
+    url = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "s3.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+        "Condition": {"ArnEquals": {"aws:SourceArn": f"arn:aws:s3:::{name}"}},
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": policy})
+    wanted = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]}
+    for bucket in (name, f"{name}-other"):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=wanted)
+    with pytest.raises(ClientError) as error:
+        s3.put_bucket_notification_configuration(Bucket=f"{name}-other", NotificationConfiguration=wanted)
+    assert error.value.response["Error"]["Code"] == "InvalidArgument"
+    s3.put_object(Bucket=name, Key="k", Body=b"x")
+    bodies = []
+    while len(bodies) < 2:
+        for message in sqs.receive_message(QueueUrl=url, WaitTimeSeconds=5, MaxNumberOfMessages=10)["Messages"]:
+            bodies.append(json.loads(message["Body"]))
+    assert sorted(each.get("Event") or each["Records"][0]["eventName"] for each in bodies) == [
+        "ObjectCreated:Put",
+        "s3:TestEvent",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import hashlib
 import io
 import os
@@ -52,8 +53,11 @@ def test_headers(s3: Any, bucket: str, name: str) -> None:
     s3.put_object(Bucket=bucket, Key=name, Body=b"x", **given)
     head = s3.head_object(Bucket=bucket, Key=name)
     assert {each: head[each] for each in given} == given
-    got = s3.get_object(Bucket=bucket, Key=name, ResponseContentType="a/b", ResponseCacheControl="no-store")
-    assert (got["ContentType"], got["CacheControl"]) == ("a/b", "no-store")
+    when = datetime.datetime(2030, 1, 2, tzinfo=datetime.UTC)
+    got = s3.get_object(
+        Bucket=bucket, Key=name, ResponseContentType="a/b", ResponseCacheControl="no-store", ResponseExpires=when
+    )
+    assert (got["ContentType"], got["CacheControl"], got["Expires"]) == ("a/b", "no-store", when)
     s3.put_object(Bucket=bucket, Key=name, Body=b"x")
     assert s3.head_object(Bucket=bucket, Key=name)["ContentType"] == "binary/octet-stream"
 
@@ -144,6 +148,8 @@ def test_metadata_limit(s3: Any, bucket: str, name: str) -> None:
 
 # Tags come with the object, are read and replaced, and are counted in the answer.
 def test_tags(s3: Any, bucket: str, name: str) -> None:
+    s3.put_object(Bucket=bucket, Key=name, Body=b"", Tagging="no-value")
+    assert s3.get_object_tagging(Bucket=bucket, Key=name)["TagSet"] == [{"Key": "no-value", "Value": ""}]
     s3.put_object(Bucket=bucket, Key=name, Body=b"", Tagging="a=1&b=two%20words")
     tags = s3.get_object_tagging(Bucket=bucket, Key=name)["TagSet"]
     assert tags == [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "two words"}]

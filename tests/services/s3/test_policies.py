@@ -9,6 +9,8 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
+from unkai.services.s3.policies import restricted
+
 
 def policy(bucket: str, **statement: Any) -> str:
     made = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
@@ -51,6 +53,10 @@ def test_what_is_public(s3: Any, name: str) -> None:
     s3.put_bucket_policy(Bucket=name, Policy=policy(name, Principal={"AWS": "123456789012"}))
     for wide in (
         {"Condition": {"IpAddress": {"aws:SourceIp": "0.0.0.0/0"}}},
+        {"Condition": {"IpAddress": {"aws:SourceIp": ["192.0.2.0/24", "64.0.0.0/2"]}}},
+        {"Condition": {"StringEqualsIfExists": {"aws:SourceVpc": "vpc-1"}}},
+        {"Condition": {"ForAllValues:StringEquals": {"aws:SourceVpc": "vpc-1"}}},
+        {"Condition": {"StringLike": {"aws:PrincipalArn": "arn:aws:iam::*:role/x"}}},
         {"Condition": {"StringNotEquals": {"aws:SourceVpc": "vpc-1"}}},
         {"Principal": {"AWS": ["*"]}},
     ):
@@ -85,3 +91,24 @@ def test_malformed(s3: Any, bucket: str, bad: dict[str, Any]) -> None:
     with pytest.raises(ClientError) as error:
         s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, **bad))
     assert code(error) == "MalformedPolicy"
+
+
+# Under RestrictPublicBuckets only services and principals of the owner's account are left; what names nobody else goes.
+def test_restricted() -> None:
+    own = "arn:aws:iam::123456789012:role/own"
+    statements = [
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/*"},
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": [own, "999999999999"], "Service": "x.amazonaws.com"},
+            "Action": "s3:*",
+        },
+        {"Effect": "Allow", "Principal": {"AWS": "999999999999"}, "Action": "s3:*"},
+        {"Effect": "Deny", "Principal": "*", "Action": "s3:DeleteObject"},
+    ]
+    left = json.loads(restricted(json.dumps({"Statement": statements}), "123456789012"))["Statement"]
+    assert [each["Principal"] for each in left] == [
+        {"AWS": ["123456789012"]},
+        {"AWS": [own], "Service": "x.amazonaws.com"},
+        "*",
+    ]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.services.s3.s3_world import World, world
 from unkai.kernel.errors import AwsError
 
-_key = st.sampled_from(["a", "b", "k" * 450, "a\x00b"])
+_key = st.sampled_from(["a", "a", "k" * 450, "a\x00b"])
 _step = st.tuples(
     st.sampled_from(["put", "put", "delete", "delete version", "get", "versioning", "list"]), _key, st.integers(0, 3)
 )
@@ -43,12 +43,14 @@ class Model:
 
 # A random program of puts, deletes and changes of state leaves what the model says, page by page, and each step is run twice.
 @settings(max_examples=100, deadline=None)
-@given(st.lists(_step, max_size=25))
-def test_like_a_list_of_versions(steps: list[tuple[str, str, int]]) -> None:
+@given(st.lists(_step, min_size=8, max_size=40), st.booleans())
+def test_like_a_list_of_versions(steps: list[tuple[str, str, int]], versioned: bool) -> None:
     async def scenario() -> None:
         async with world() as w:
             await w.call("CreateBucket", Bucket="bucket")
             model = Model()
+            if versioned:
+                await _do(w, model, "versioning", "", 1, b"")
             for number, (action, key, which) in enumerate(steps):
                 w.clock.advance(1)
                 await _do(w, model, action, key, which, b"%d" % number * (1 + 3000 * which))

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from unkai.services.sns.conditions import FilterError
@@ -234,6 +234,10 @@ def _reference(policy: dict[str, list[Any]], message: dict[str, Any]) -> bool:
 
 @given(_POLICIES, _MESSAGES)
 def test_random_policies(policy: dict[str, list[Any]], message: dict[str, Any]) -> None:
+    try:
+        compile_filter(msgspec.json.encode(policy).decode(), BODY)
+    except FilterError as refused:
+        assume("too complex" not in str(refused))  # a limit of its own, with tests of its own
     assert matches(policy, message) == _reference(policy, message)
 
 

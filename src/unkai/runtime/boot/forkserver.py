@@ -20,7 +20,7 @@ sys.path.insert(0, "/var/runtime")
 import enter  # type: ignore[import-not-found]
 
 COMMON_CLIENTS = ("dynamodb", "s3", "sqs", "sns")
-_HEAD_SIZE = 16
+_CANNOT_START = 126
 _FDS_MAX = 3 + 8
 
 
@@ -62,7 +62,14 @@ def serve(channel: socket.socket) -> None:
                 data, fds = _receive(channel)
                 if not data:
                     os._exit(0)
-                cell, process, pid, pidfd = _fork(channel, own_pidfd, data, fds)
+                cell, process = (int.from_bytes(data[at : at + 4], "little") for at in (0, 4))
+                try:
+                    pid, pidfd = _fork(own_pidfd, data, fds)
+                except (
+                    OSError
+                ):  # one start that fails must not end the server, and with it every function that came from it
+                    _say(channel, 1, cell, process, _CANNOT_START, [])
+                    continue
                 children[pidfd] = (cell, process, pid)
                 poll.register(pidfd, select.POLLIN)
                 _say(channel, 0, cell, process, pid, [pidfd])
@@ -88,18 +95,21 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     return data, list(fds)
 
 
-def _fork(channel: socket.socket, own_pidfd: int, data: bytes, fds: list[int]) -> tuple[int, int, int, int]:
-    cell, process, uid, groups = (int.from_bytes(data[at : at + 4], "little") for at in range(0, _HEAD_SIZE, 4))
+def _fork(own_pidfd: int, data: bytes, fds: list[int]) -> tuple[int, int]:
+    """A child in the cell: its pid and pidfd. Raises OSError where the cell is gone already, or no process can be had."""
+    uid, groups = (int.from_bytes(data[at : at + 4], "little") for at in (8, 12))
     init_pidfd, config_fd, stdout_fd, *cgroup_fds = fds
     assert len(cgroup_fds) == groups
-    enter.setns(init_pidfd, enter.NEWPID)
-    pid = os.fork()
-    if pid == 0:
-        _child(uid, init_pidfd, config_fd, stdout_fd, cgroup_fds)
-    enter.setns(own_pidfd, enter.NEWPID)
-    for fd in fds:
-        os.close(fd)
-    return cell, process, pid, os.pidfd_open(pid)
+    try:
+        enter.setns(init_pidfd, enter.NEWPID)
+        pid = os.fork()
+        if pid == 0:
+            _child(uid, init_pidfd, config_fd, stdout_fd, cgroup_fds)
+        return pid, os.pidfd_open(pid)
+    finally:
+        enter.setns(own_pidfd, enter.NEWPID)
+        for fd in fds:
+            os.close(fd)
 
 
 def _child(uid: int, init_pidfd: int, config_fd: int, stdout_fd: int, cgroup_fds: list[int]) -> None:

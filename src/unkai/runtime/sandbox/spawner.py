@@ -1,8 +1,8 @@
 """The spawner: the only process with privileges. A single-threaded loop that obeys fixed-size messages from the keeper.
 
 It never reads what a function sends, nor the settings that its processes get. It and the keeper live and die together: if
-the keeper's end of the socket closes, every cell is killed and the spawner ends; if the spawner dies, each cell's init gets
-its parent death signal and the keeper sees its socket close. What a killed incarnation leaves (groups, images) the next one sweeps.
+the keeper's end of the socket closes, the spawner ends; when the spawner ends, each cell's init and each fork server gets its
+parent death signal, and the keeper sees its socket close. What is left then (frozen processes, groups, images) a guard sweeps.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Spawner:
     # --- the loop
 
     def run(self) -> None:
-        """Until the keeper is gone."""
+        """Until the keeper is gone. Everything here dies with this process, and the guard clears up (see launch)."""
         if self.cgroups and self.cgroups.version == 1:
             self.announce = self.cgroups.announce()
         self._watch(self.keeper.fileno(), lambda: None)
@@ -73,7 +73,6 @@ class Spawner:
                     self.on_ready[fd]()
             for cell in [cell for cell in self.cells.values() if cell.dying]:
                 self._bury(cell)
-        self._end()
 
     def _watch(self, fd: int, act: Callable[[], None]) -> None:
         self.on_ready[fd] = act
@@ -308,11 +307,11 @@ class Spawner:
             kind, number, process, value = (
                 int.from_bytes(data[at : at + 4], "little", signed=True) for at in (0, 4, 8, 12)
             )
-            cell = self.cells[number]
-            if kind == 0:
+            cell = self.cells.get(number)
+            if cell is not None and kind == 0:
                 cell.forked[process] = cells.Forked(server.number, value, fds.pop())
                 self._say(messages.Started(number, process))
-            else:
+            elif cell is not None and process in cell.forked:
                 cell.forked.pop(process).close()
                 self._tell_exit(cell, process, value)
         for fd in fds:
@@ -330,23 +329,6 @@ class Spawner:
                 self._destroy(cell)
                 self._say(messages.Exited(cell.number, process, -signal.SIGKILL, 0))
         self._say(messages.ServerExited(server.number))
-
-    def _end(self) -> None:
-        for server in self.servers.values():
-            os.kill(server.pid, signal.SIGKILL)
-        for cell in self.cells.values():
-            self._destroy(cell)
-        for server in list(self.servers.values()):
-            self._server_ended(server)
-        for cell in list(self.cells.values()):
-            for pid in cell.processes.values():
-                os.waitpid(pid, 0)
-            cell.processes.clear()
-            while cell.number in self.cells:
-                self._bury(cell)
-                select.select([], [], [], _DYING_POLL_MS / 1000)
-        if self.cgroups:
-            self.cgroups.close()
 
 
 def _never_return(body: Callable[[], None]) -> None:

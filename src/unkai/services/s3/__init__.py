@@ -30,7 +30,7 @@ from unkai.services.s3.settings import deleting, getting, putting
 
 _OBJECTS = {
     "AbortMultipartUpload": write(multipart.abort_multipart_upload, on_object("s3:AbortMultipartUpload")),
-    "CompleteMultipartUpload": write(completing.complete_multipart_upload, on_object("s3:PutObject")),
+    "CompleteMultipartUpload": effect(completing.complete_multipart_upload, on_object("s3:PutObject")),
     "CopyObject": effect(copying.copy_object, access.copy_object),
     "CreateMultipartUpload": effect(multipart.create_multipart_upload, access.put_object),
     "DeleteObject": write(objects.delete_object, on_version("s3:DeleteObject", "s3:DeleteObjectVersion")),
@@ -226,6 +226,7 @@ SERVICE = Service(
         reading.look,
         copying.look_at_source,
         copying.put_copy,
+        completing.complete,
         multipart.begin_upload,
         multipart.look_at_upload,
         multipart.put_part,

@@ -43,23 +43,24 @@ async def get_object_attributes(ctx: Ctx, tx: ReadTx, inp: dict[str, Any]) -> di
 
 
 async def _parts(tx: ReadTx, row: ObjectRow, inp: dict[str, Any]) -> dict[str, Any]:
-    """The parts of an object that was uploaded in parts. They are listed one by one where each has a checksum to show."""
-    if row.checksum_type != checksums.COMPOSITE:
-        return {"TotalPartsCount": row.parts}
+    """The parts of an object that was uploaded in parts, with their checksums where the whole's is made of those."""
     limit, after = listing.page_size(inp, "MaxParts"), inp.get("PartNumberMarker", 0)
+    names = row.checksums if row.checksum_type == checksums.COMPOSITE else {}
     parts = [
-        {"PartNumber": number, "Size": part.size, **checksums.shown(part.checksums, "")}
+        {
+            "PartNumber": number,
+            "Size": part.size,
+            **{f"Checksum{name}": part.checksums[name] for name in names},
+        }
         for number, part in await reading.parts_of(tx, row.data)
         if number > after
     ]
-    for part in parts:
-        part.pop("ChecksumType", None)
     shown = parts[:limit]
-    return {
+    out: dict[str, Any] = {
         "TotalPartsCount": row.parts,
         "PartNumberMarker": after,
         "NextPartNumberMarker": shown[-1]["PartNumber"] if shown else 0,
         "MaxParts": limit,
         "IsTruncated": len(parts) > limit,
-        "Parts": shown,
     }
+    return out | ({"Parts": shown} if shown else {})

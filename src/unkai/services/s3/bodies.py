@@ -77,7 +77,7 @@ async def store(
     etag = sums.md5
     if key is not None:
         # As on AWS, such an object's ETag is no MD5 of its data, from which the data could be guessed.
-        etag = hashlib.md5(etag.digest() + nonce, usedforsecurity=False)
+        etag = hashlib.md5(etag.digest() + hashlib.sha256(key).digest(), usedforsecurity=False)
     facts: dict[str, Any] = {
         "Source": rows.BLOB
         if writer

@@ -73,7 +73,7 @@ def _write(tx: Tx, row: BucketRow) -> BucketRow:
 def check_name(name: str) -> None:
     if (
         not limits.BUCKET_NAME.fullmatch(name)
-        or ".." in name
+        or any(each in name for each in ("..", ".-", "-."))
         or limits.BUCKET_NAME_IS_ADDRESS.fullmatch(name)
         or name.startswith(limits.BUCKET_PREFIXES_RESERVED)
         or name.endswith(limits.BUCKET_SUFFIXES_RESERVED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from unkai.kernel.errors import AwsError
 from unkai.services.s3 import (
     bodies,
     buckets,
@@ -27,19 +28,28 @@ from unkai.services.s3 import (
     rows,
     versions,
 )
+from unkai.services.s3.objects import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from unkai.kernel.ctx import Ctx
+    from unkai.kernel.ports import Node
     from unkai.services.s3.rows import BucketRow, ObjectRow, PartRow, UploadRow
     from unkai.store.api import Tx
 
 Part = tuple[int, "PartRow"]
 
 
-async def complete_multipart_upload(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
+async def complete_multipart_upload(ctx: Ctx, node: Node, inp: dict[str, Any]) -> dict[str, Any]:
+    """One transaction; an effect because a customer's key must not cross processes."""
     conditions.check_write_headers(inp)
+    encryption.customer_key(inp)
+    out: dict[str, Any] = await node.run(ctx, complete, without_secrets(inp))
+    return out
+
+
+async def complete(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> dict[str, Any]:
     bucket = await buckets.load(ctx, tx, inp)
     asked = inp.get("MultipartUpload", {}).get("Parts", [])
     if not asked:
@@ -47,7 +57,7 @@ async def complete_multipart_upload(ctx: Ctx, tx: Tx, inp: dict[str, Any]) -> di
     key = inp["Key"].encode()
     try:
         upload_id, upload = await multipart.load(tx, bucket, inp)
-    except Exception:
+    except AwsError:
         done = await _completed_before(tx, bucket, inp)
         if done is None:
             raise

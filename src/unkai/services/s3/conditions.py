@@ -72,10 +72,11 @@ def check_write(inp: Mapping[str, Any], row: ObjectRow | None) -> None:
 
 
 def check_delete(inp: Mapping[str, Any], row: ObjectRow | None) -> None:
-    """DeleteObject's conditions. Without an object `*` does not hold; deleting what is not there otherwise succeeds."""
+    """DeleteObject's conditions. Deleting what is not there succeeds, whatever is asked of it.
+
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObject.html
+    """
     if row is None:
-        if "IfMatch" in inp:
-            raise errors.no_such_key(inp["Key"])
         return
     if "IfMatch" in inp and not matches(inp["IfMatch"], row.etag):
         raise errors.precondition_failed("If-Match")

@@ -44,8 +44,8 @@ async def copy_object(ctx: Ctx, node: Node, inp: dict[str, Any]) -> dict[str, An
     conditions.check_write_headers(inp)
     key = encryption.customer_key(inp)
     facts = without_secrets(inp)
-    source, stored = await _take_in(ctx, node, inp, facts, key)
     head = head_row(ctx, inp, key)
+    source, stored = await _take_in(ctx, node, inp, facts, key)
     old = rows.decode_object(source["Row"])
     if inp.get("MetadataDirective", "COPY") == "COPY":
         redirect = {name: value for name, value in head.headers.items() if name == "WebsiteRedirectLocation"}

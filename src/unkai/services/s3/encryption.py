@@ -97,8 +97,12 @@ def check_key(stored: Key | None, given: bytes | None) -> None:
             "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to "
             "retrieve the object."
         )
-    if not hmac.compare_digest(stored.hash, hmac.digest(stored.salt, given, "sha256")):
+    if not is_key(stored, given):
         raise errors.access_denied()
+
+
+def is_key(stored: Key, given: bytes) -> bool:
+    return hmac.compare_digest(stored.hash, hmac.digest(stored.salt, given, "sha256"))
 
 
 def check_sse(inp: Mapping[str, Any]) -> str:

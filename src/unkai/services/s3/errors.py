@@ -310,4 +310,7 @@ def refuse(failures: Sequence[Failure]) -> AwsError:
 # S3 measures keys itself, so that it can say KeyTooLongError; and it takes the names of filter rules in any case.
 _FILTERED = ("TopicConfigurations", "QueueConfigurations", "LambdaFunctionConfigurations")
 _RULE_NAMES = {f"NotificationConfiguration.{each}.member.Filter.Key.FilterRules.member.Name" for each in _FILTERED}
-WORDING = Wording(refuse=refuse, unchecked_members=frozenset({"Key", "Bucket", *_RULE_NAMES}))
+WORDING = Wording(
+    refuse=refuse,
+    unchecked_members=frozenset({"Key", "Bucket", "CreateBucketConfiguration.LocationConstraint", *_RULE_NAMES}),
+)

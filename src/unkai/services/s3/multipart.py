@@ -116,6 +116,8 @@ async def expected_algorithm(ctx: Ctx, node: Node, facts: dict[str, Any], key: b
             "The multipart upload initiate requested encryption. Subsequent part requests must include the appropriate "
             "encryption parameters."
         )
+    if stored is not None and not encryption.is_key(stored, key or b""):
+        raise errors.invalid_request("The provided encryption parameters did not match the ones used originally.")
     encryption.check_key(stored, key)
     asked = next(iter(checksums.declared(facts)), facts.get("ChecksumAlgorithm"))
     if known["Algorithm"] and asked and asked != known["Algorithm"]:

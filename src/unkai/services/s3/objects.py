@@ -66,7 +66,7 @@ def check_head(inp: Mapping[str, Any]) -> None:
 def head_row(ctx: Ctx, inp: Mapping[str, Any], key: bytes | None) -> ObjectRow:
     """A row with all that an object has besides its bytes."""
     headers = {name: inp[name] for name in CONTENT_HEADERS if name in inp}
-    if "ContentEncoding" in headers:
+    if "aws-chunked" in headers.get("ContentEncoding", ""):
         # `aws-chunked` was the framing of the transfer, not of the object.
         kept = [each.strip() for each in headers["ContentEncoding"].split(",") if each.strip() != "aws-chunked"]
         headers["ContentEncoding"] = ",".join(kept)

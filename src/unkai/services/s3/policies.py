@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-publi
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ SETTING = "policy"
 _ABSENT = ("NoSuchBucketPolicy", "The bucket policy does not exist")
 _BLOCK = "public-access-block"
 
-# Condition keys that keep a statement from being public, if they name fixed values.
+# Condition keys that keep a statement from being public, where they name fixed values.
 _FIXING = frozenset(
     {
         "aws:sourceip",
@@ -40,6 +41,10 @@ _FIXING = frozenset(
         "s3:dataaccesspointaccount",
     }
 )
+# Operators under which they do. With IfExists or ForAllValues a request that lacks the key would pass, so those do not count.
+_NARROWING = frozenset({"stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike", "ipaddress"})
+_WIDEST_V4, _WIDEST_V6 = 8, 32
+"""Networks that are wider than this are everybody."""
 
 
 async def resource_policy(tx: ReadTx, arn: str) -> ResourcePolicy | None:
@@ -63,19 +68,22 @@ def _is_public_statement(statement: dict[str, Any]) -> bool:
     everybody = principal == "*" or (isinstance(principal, dict) and "*" in _list(principal.get("AWS", [])))
     if not everybody:
         return False
-    for operator, block in statement.get("Condition", {}).items():
-        if not operator.lower().removesuffix("ifexists").rpartition(":")[2].startswith(("string", "arn", "ipaddress")):
-            continue
-        if "not" in operator.lower():
-            continue
-        for key, values in block.items():
-            fixed = all(
-                isinstance(each, str) and each not in ("*", "0.0.0.0/0", "::/0") and "${" not in each
-                for each in _list(values)
-            )
-            if key.lower() in _FIXING and fixed:
-                return False
-    return True
+    return not any(
+        key.lower() in _FIXING and all(_is_fixed(each) for each in _list(values))
+        for operator, block in statement.get("Condition", {}).items()
+        if operator.lower().removeprefix("foranyvalue:") in _NARROWING
+        for key, values in block.items()
+    )
+
+
+def _is_fixed(value: Any) -> bool:
+    if not isinstance(value, str) or not value or any(each in value for each in ("*", "?", "${")):
+        return False
+    try:
+        network = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return True
+    return network.prefixlen >= (_WIDEST_V4 if network.version == 4 else _WIDEST_V6)
 
 
 def is_public(text: str) -> bool:
@@ -87,12 +95,21 @@ def restricted(text: str, account: str) -> str:
     if not is_public(text):
         return text
     document = json.loads(text)
+    kept = []
     for statement in _list(document["Statement"]):
         if statement["Effect"] == "Allow":
-            principal = statement["Principal"] if isinstance(statement["Principal"], dict) else {}
-            kept = {"Service": principal["Service"]} if "Service" in principal else {}
-            statement["Principal"] = {**kept, "AWS": account}
-    return json.dumps(document)
+            statement["Principal"] = _restricted_principal(statement["Principal"], account)
+        if statement.get("Principal", True):
+            kept.append(statement)
+    return json.dumps({**document, "Statement": kept}) if kept else ""
+
+
+def _restricted_principal(principal: Any, account: str) -> dict[str, Any]:
+    given = principal if isinstance(principal, dict) else {"AWS": principal}
+    own = {account if each == "*" else each for each in _list(given.get("AWS", []))}
+    own = {each for each in own if each == account or each.split(":")[4:5] == [account]}
+    out: dict[str, Any] = {"AWS": sorted(own)} if own else {}
+    return out | ({"Service": given["Service"]} if "Service" in given else {})
 
 
 async def _write(tx: Tx, bucket: BucketRow, text: str, block: dict[str, bool]) -> None:

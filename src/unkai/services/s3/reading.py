@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from unkai.kernel.clock import format_utc
 from unkai.kernel.ports import BlobMissing
 from unkai.services.s3 import (
     bodies,
@@ -121,7 +122,9 @@ def shown(bucket: BucketRow, row: ObjectRow, inp: Mapping[str, Any]) -> dict[str
         out["TagCount"] = len(row.tags)
     for name in _RESPONSE_HEADERS:
         if f"Response{name}" in inp:
-            out[name] = inp[f"Response{name}"]
+            given = inp[f"Response{name}"]
+            # The one date among them is asked for as a time and sent as text: an object's Expires may be any text.
+            out[name] = format_utc(given, "%a, %d %b %Y %H:%M:%S GMT") if isinstance(given, int) else given
     return out
 
 

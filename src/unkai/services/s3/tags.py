@@ -30,9 +30,7 @@ def from_set(tag_set: Sequence[Mapping[str, str]], count_max: int) -> dict[str, 
 def from_header(header: str) -> dict[str, str]:
     """The tags of x-amz-tagging: a query string."""
     try:
-        pairs = parse_qsl(
-            header, keep_blank_values=True, strict_parsing=bool(header), max_num_fields=100, errors="strict"
-        )
+        pairs = parse_qsl(header, keep_blank_values=True, max_num_fields=100, errors="strict")
     except (ValueError, UnicodeDecodeError):
         raise _bad_header(header) from None
     if len(pairs) != len(dict(pairs)):
@@ -58,4 +56,5 @@ def _check(name: str, value: str) -> None:
 
 
 def to_set(tags: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"Key": name, "Value": value} for name, value in tags.items()]
+    """In order of their names, as S3 gives them."""
+    return [{"Key": name, "Value": value} for name, value in sorted(tags.items())]
