@@ -140,7 +140,7 @@ def main(folder: str, port: str, sandbox: str) -> None:
         )
         options.refusal.write_text(text)
         print(f"unkai: {text}", file=sys.stderr)
-        asyncio.run(asyncio.Event().wait())  # type: ignore[arg-type]  # stay, so that nobody starts this again and again
+        asyncio.run(asyncio.Event().wait())  # stay, so that nobody starts this again and again
     settings_path = options.folder / "settings.json"
     settings = options.settings(level.name)
     settings.write(settings_path)

@@ -53,6 +53,11 @@ def add(commands: Any) -> None:
         help="a network that HTTP subscriptions may reach besides the open internet, such as 127.0.0.0/8 (may be repeated)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON line when ready")
+    parser.add_argument(
+        "--unsandboxed-functions",
+        action="store_true",
+        help="run functions even where this machine cannot isolate them: they can then do all that this user can",
+    )
     parser.set_defaults(run=run)
 
 
