@@ -37,7 +37,11 @@ def test_no_rights_no_logs(lam: Any, make: Make, client: Callable[..., Any], nam
     silent, loud = make(Role=role), make()
     assert lam.invoke(FunctionName=silent)["StatusCode"] == 200
     lam.invoke(FunctionName=loud)
-    groups = lambda: [one["logGroupName"] for one in client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]]  # noqa: E731  # fmt: skip
+
+    def groups() -> list[str]:
+        found = client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
+        return [one["logGroupName"] for one in found]
+
     eventually(lambda: f"/aws/lambda/{loud}" in groups())
     assert f"/aws/lambda/{silent}" not in groups()
 
