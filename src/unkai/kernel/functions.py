@@ -32,6 +32,10 @@ class Credentials(msgspec.Struct, frozen=True):
     session_token: str
     expires_ms: int
 
+    def __repr__(self) -> str:
+        """Without what must not be logged."""
+        return f"Credentials({self.access_key_id})"
+
 
 class FunctionSpec(msgspec.Struct, frozen=True):
     """One version of a function, as it is to run.
@@ -63,6 +67,10 @@ class FunctionSpec(msgspec.Struct, frozen=True):
     log_format: Literal["Text", "JSON"] = "Text"
     application_log_level: str = ""
     tracing: Literal["PassThrough", "Active"] = "PassThrough"
+
+    def __repr__(self) -> str:
+        """Environment variables may hold secrets."""
+        return f"FunctionSpec({self.arn}:{self.version}, revision {self.revision})"
 
 
 class Invocation(msgspec.Struct, frozen=True):
