@@ -49,6 +49,7 @@ class Options:
 
     directory: DataDir
     sock: socket.socket
+    port: int
     tls: ssl.SSLContext | None = None
     localstack: bool = False
     outbound: tuple[str, ...] = ()
@@ -58,8 +59,7 @@ class Options:
 
     @property
     def runtime(self) -> RuntimeOptions:
-        port: int = self.sock.getsockname()[1]
-        return RuntimeOptions(self.directory.runtime, port, self.unsandboxed)
+        return RuntimeOptions(self.directory.runtime, self.port, self.unsandboxed)
 
 
 def _no_record(record: Record) -> None:

@@ -11,13 +11,13 @@ import sys
 from typing import TYPE_CHECKING
 
 from unkai import __version__
-from unkai.cli import clock, completion, doctor, env, snapshot, status, up
+from unkai.cli import clock, completion, demo, doctor, env, logs, snapshot, status, up
 from unkai.cli.asking import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-COMMANDS = (up, env, status, doctor, clock, snapshot, completion)
+COMMANDS = (up, env, status, doctor, logs, clock, snapshot, demo, completion)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -38,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         "data_dir": str(path),
     }
     problems: list[str] = []
+    report |= _functions(problems)
     if (path / "FORMAT").exists():
         report |= _store(path, problems)
         free = shutil.disk_usage(path).free
@@ -53,6 +54,20 @@ def run(arguments: argparse.Namespace) -> int:
                 print(f"{name:16} {value}")
         print("\n".join(f"problem: {problem}" for problem in problems) or "nothing is wrong")
     return 1 if problems else 0
+
+
+def _functions(problems: list[str]) -> dict[str, Any]:
+    """How well this machine isolates functions, and which runtimes it has."""
+    from unkai.runtime import languages
+    from unkai.runtime.sandbox.levels import detect
+
+    level = detect()
+    if level.name == "none":
+        problems.append(f"functions cannot be isolated here ({'; '.join(level.reasons)}), so they are refused")
+    return {
+        "sandbox": level.name if not level.reasons else f"{level.name} ({'; '.join(level.reasons)})",
+        "runtimes": ", ".join(languages.available()),
+    }
 
 
 def _store(path: Path, problems: list[str]) -> dict[str, Any]:

@@ -114,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = Options(
         directory,
         sock,
+        sock.getsockname()[1],
         tls=context,
         localstack=arguments.localstack,
         outbound=tuple(arguments.allow_outbound),
