@@ -6,6 +6,7 @@ Started as a program it is `unkai` with this runner, so that tests drive a whole
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib.util
 import inspect
 import io
@@ -31,6 +32,9 @@ from unkai.kernel.functions import (
 )
 
 RUNTIMES = ("python3.10", "python3.11", "python3.12", "python3.13", "python3.14", "nodejs22.x", "provided.al2023")
+
+
+_printed: contextvars.ContextVar[list[str]] = contextvars.ContextVar("what the running function has printed")
 
 
 class Context:
@@ -78,6 +82,7 @@ class FakeRunner:
             assert loaded.loader is not None
             code = importlib.util.module_from_spec(loaded)
             loaded.loader.exec_module(code)
+            code.__dict__["print"] = lambda *words: _printed.get().append(" ".join(map(str, words)))
             self._handlers[key] = getattr(code, function)
         return self._handlers[key]
 
@@ -102,8 +107,11 @@ class FakeRunner:
             self._running[spec.arn] -= 1
 
     async def invoke(self, spec: FunctionSpec, invocation: Invocation) -> Result:
+        _printed.set(printed := [])
         answer, error = await self._call(spec, invocation)
-        tail = f"START RequestId: {invocation.request_id} Version: {spec.version}\nEND RequestId: {invocation.request_id}\n"
+        said = "".join(f"{line}\n" for line in printed)
+        request_id = invocation.request_id
+        tail = f"START RequestId: {request_id} Version: {spec.version}\n{said}END RequestId: {request_id}\n"
         day = time.strftime("%Y/%m/%d", time.gmtime())
         stream = f"{day}/[{spec.version}]{spec.code.sha256[:32]}"
         lines = [LogLine(int(time.time() * 1000), line) for line in tail.splitlines()]

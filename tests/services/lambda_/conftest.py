@@ -82,6 +82,17 @@ def make(lam: Any, role: str) -> Callable[..., str]:
     return make
 
 
+def said(client: Callable[..., Any], function: str) -> list[str]:
+    """What a function has printed so far, as its log has it: the lines that begin with "SAID "."""
+    logs = client("logs")
+    try:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+        lines = [event["message"].rstrip() for page in pages for event in page["events"]]
+    except logs.exceptions.ResourceNotFoundException:
+        return []
+    return [line.removeprefix("SAID ") for line in lines if line.startswith("SAID ")]
+
+
 def eventually(look: Callable[[], Any], timeout_s: float = 10.0) -> Any:
     """What `look` gives once it gives something. For what other processes do; time that AWS waits for is moved, not slept."""
     until = time.monotonic() + timeout_s

@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.services.lambda_.conftest import eventually
+from tests.services.lambda_.conftest import eventually, said
 
 Make = Callable[..., str]
 
-# Each invocation writes its records' bodies as one line.
+# Each invocation prints its records' bodies as one line.
 COLLECT = """
     import json
     def lambda_handler(event, context):
-        with open({file!r}, "a") as file:
-            file.write(json.dumps([record["body"] for record in event["Records"]]) + "\\n")
+        print("SAID", json.dumps([record["body"] for record in event["Records"]]))
         {rest}
 """
 
@@ -49,8 +48,10 @@ def connect(lam: Any, queue: tuple[str, str]) -> Iterator[Callable[..., Any]]:
         lam.delete_event_source_mapping(UUID=uuid)
 
 
-def batches(file: Any) -> list[list[str]]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+@pytest.fixture
+def batches(client: Callable[..., Any]) -> Callable[[str], list[list[str]]]:
+    """batches(function) gives the bodies of each batch that it got."""
+    return lambda function: [json.loads(line) for line in said(client, function)]
 
 
 def depth(sqs: Any, url: str) -> int:
@@ -60,80 +61,79 @@ def depth(sqs: Any, url: str) -> int:
 
 # What a function has worked off is deleted from the queue.
 def test_messages_reach_the_function(
-    lam: Any, make: Make, sqs: Any, queue: tuple[str, str], connect: Any, tmp_path: Any
+    lam: Any, make: Make, sqs: Any, queue: tuple[str, str], connect: Any, batches: Any
 ) -> None:
-    file = tmp_path / "seen"
-    mapping = connect(make(COLLECT.format(file=str(file), rest="")))
+    function = make(COLLECT.format(rest=""))
+    mapping = connect(function)
     assert mapping["State"] == "Creating"
     assert lam.get_event_source_mapping(UUID=mapping["UUID"])["State"] == "Enabled"
     for n in range(5):
         sqs.send_message(QueueUrl=queue[0], MessageBody=str(n))
-    eventually(lambda: len({body for batch in batches(file) for body in batch}) == 5)
+    eventually(lambda: len({body for batch in batches(function) for body in batch}) == 5)
     eventually(lambda: depth(sqs, queue[0]) == 0)
 
 
 # A window fills batches: ten messages sent one by one arrive together.
 def test_window(
-    make: Make, sqs: Any, queue: tuple[str, str], connect: Any, tmp_path: Any, advance: Callable[[float], None]
+    make: Make, sqs: Any, queue: tuple[str, str], connect: Any, batches: Any, advance: Callable[[float], None]
 ) -> None:
-    file = tmp_path / "seen"
     for n in range(15):
         sqs.send_message(QueueUrl=queue[0], MessageBody=str(n))
-    connect(make(COLLECT.format(file=str(file), rest="")), BatchSize=15, MaximumBatchingWindowInSeconds=300)
-    assert len(eventually(lambda: batches(file))[0]) == 15
+    function = make(COLLECT.format(rest=""))
+    connect(function, BatchSize=15, MaximumBatchingWindowInSeconds=300)
+    assert len(eventually(lambda: batches(function))[0]) == 15
 
 
 # Of a batch only the failed messages come again, after their visibility timeout.
 def test_partial_failure(
-    make: Make, sqs: Any, queue: tuple[str, str], connect: Any, tmp_path: Any, advance: Callable[[float], None]
+    make: Make, sqs: Any, queue: tuple[str, str], connect: Any, batches: Any, advance: Callable[[float], None]
 ) -> None:
-    file = tmp_path / "seen"
     rest = "return {'batchItemFailures': [{'itemIdentifier': r['messageId']} for r in event['Records'] if r['body'] == 'bad']}"
-    connect(make(COLLECT.format(file=str(file), rest=rest)), FunctionResponseTypes=["ReportBatchItemFailures"])
+    function = make(COLLECT.format(rest=rest))
+    connect(function, FunctionResponseTypes=["ReportBatchItemFailures"])
     sqs.send_message(QueueUrl=queue[0], MessageBody="good")
     sqs.send_message(QueueUrl=queue[0], MessageBody="bad")
-    eventually(lambda: {body for batch in batches(file) for body in batch} == {"good", "bad"})
+    eventually(lambda: {body for batch in batches(function) for body in batch} == {"good", "bad"})
     eventually(lambda: depth(sqs, queue[0]) == 1)
-    count = len(batches(file))
+    count = len(batches(function))
     advance(31)
-    assert eventually(lambda: batches(file)[count:])[0] == ["bad"]
+    assert eventually(lambda: batches(function)[count:])[0] == ["bad"]
 
 
 # A function that fails deletes nothing: the whole batch comes again.
 def test_failure(
-    make: Make, sqs: Any, queue: tuple[str, str], connect: Any, tmp_path: Any, advance: Callable[[float], None]
+    make: Make, sqs: Any, queue: tuple[str, str], connect: Any, batches: Any, advance: Callable[[float], None]
 ) -> None:
-    file = tmp_path / "seen"
-    connect(make(COLLECT.format(file=str(file), rest="raise ValueError")))
+    function = make(COLLECT.format(rest="raise ValueError"))
+    connect(function)
     sqs.send_message(QueueUrl=queue[0], MessageBody="x")
-    eventually(lambda: len(batches(file)) == 1)
+    eventually(lambda: len(batches(function)) == 1)
     advance(31)
-    eventually(lambda: len(batches(file)) == 2)
+    eventually(lambda: len(batches(function)) == 2)
     assert depth(sqs, queue[0]) == 1
 
 
 # What no filter wants never reaches the function, and is deleted.
-def test_filters(make: Make, sqs: Any, queue: tuple[str, str], connect: Any, tmp_path: Any) -> None:
-    file = tmp_path / "seen"
+def test_filters(make: Make, sqs: Any, queue: tuple[str, str], connect: Any, batches: Any) -> None:
     pattern = json.dumps({"body": {"kind": [{"prefix": "a"}]}})
-    connect(make(COLLECT.format(file=str(file), rest="")), FilterCriteria={"Filters": [{"Pattern": pattern}]})
+    function = make(COLLECT.format(rest=""))
+    connect(function, FilterCriteria={"Filters": [{"Pattern": pattern}]})
     for kind in ("b", "abc", "c"):
         sqs.send_message(QueueUrl=queue[0], MessageBody=json.dumps({"kind": kind}))
     sqs.send_message(QueueUrl=queue[0], MessageBody="no json")
     eventually(lambda: depth(sqs, queue[0]) == 0)
-    assert [json.loads(body)["kind"] for batch in batches(file) for body in batch] == ["abc"]
+    seen = eventually(lambda: batches(function))
+    assert [json.loads(body)["kind"] for batch in seen for body in batch] == ["abc"]
 
 
 # A disabled mapping leaves the queue alone; enabled again it goes on.
-def test_disable_and_enable(
-    lam: Any, make: Make, sqs: Any, queue: tuple[str, str], connect: Any, tmp_path: Any
-) -> None:
-    file = tmp_path / "seen"
-    mapping = connect(make(COLLECT.format(file=str(file), rest="")), Enabled=False)
+def test_disable_and_enable(lam: Any, make: Make, sqs: Any, queue: tuple[str, str], connect: Any, batches: Any) -> None:
+    function = make(COLLECT.format(rest=""))
+    mapping = connect(function, Enabled=False)
     sqs.send_message(QueueUrl=queue[0], MessageBody="x")
     assert sqs.receive_message(QueueUrl=queue[0], VisibilityTimeout=0)["Messages"]
     lam.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
-    eventually(lambda: batches(file) == [["x"]])
+    eventually(lambda: batches(function) == [["x"]])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from unkai.kernel.errors import AwsError
 from unkai.services.lambda_ import pollers
 from unkai.services.lambda_.names import NotAName, parse
-from unkai.services.lambda_.sessions import role_session
+from unkai.services.lambda_.sessions import offset_ms, role_session
 from unkai.store.api import CommitUnknown, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class FunctionLogs:
                 return
             if place not in self._made:
                 await self._make(place, caller)
-            for events in _events(lines):
+            for events in _events(lines, offset_ms(self._node)):
                 await self._put(place, caller, events)
         except (AwsError, StoreUnavailable, CommitUnknown) as error:
             log.info("lines were not logged", extra={"function": place[0], "why": str(error)})
@@ -143,8 +143,8 @@ async def work(ctx: Ctx, node: Node) -> None:
         group.create_task(logs.run())
 
 
-def _events(lines: list[LogLine]) -> list[list[dict[str, Any]]]:
-    """Calls of PutLogEvents that keep within its limits, in order of time.
+def _events(lines: list[LogLine], ahead_ms: int = 0) -> list[list[dict[str, Any]]]:
+    """Calls of PutLogEvents that keep within its limits, in order of time, in node time: Logs refuses what is old by it.
 
     https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
     """
@@ -163,6 +163,6 @@ def _events(lines: list[LogLine]) -> list[list[dict[str, Any]]]:
         ):
             calls.append([])
             size = 0
-        calls[-1].append({"timestamp": line.time_ms, "message": text})
+        calls[-1].append({"timestamp": line.time_ms + ahead_ms, "message": text})
         size += len(data) + EVENT_OVERHEAD_BYTES
     return [call for call in calls if call]

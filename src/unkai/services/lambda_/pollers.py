@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 PAGE = 500
 WAIT_S = 20
 RECEIVE_MAX = 10
+DELETE_MAX = 10
 PAUSE_MS_MIN = 1000
 PAUSE_MS_MAX = 60_000
 VISIBILITY_S_DEFAULT = 30
@@ -223,11 +224,19 @@ class _Poller:
         await self._delete(unwanted)
 
     async def _delete(self, records: Sequence[dict[str, Any]]) -> None:
-        """Concurrent deletes share commits. One that fails lets its message come again."""
-        calls = [self._call("DeleteMessage", {"ReceiptHandle": record["receiptHandle"]}) for record in records]
-        for outcome in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                log.info("a message was not deleted", extra={"mapping": self._row.uuid, "why": str(outcome)})
+        """Ten to a call. One that fails lets its messages come again."""
+        for at in range(0, len(records), DELETE_MAX):
+            entries = [
+                {"Id": str(n), "ReceiptHandle": record["receiptHandle"]}
+                for n, record in enumerate(records[at : at + DELETE_MAX])
+            ]
+            try:
+                out = await self._call("DeleteMessageBatch", {"Entries": entries})
+                failed = [f"{one['Code']}: {one.get('Message', '')}" for one in out.get("Failed", ())]
+            except (AwsError, StoreUnavailable, CommitUnknown) as error:
+                failed = [str(error)]
+            if failed:
+                log.info("messages were not deleted", extra={"mapping": self._row.uuid, "why": failed[0]})
 
     async def _carry(self, batch: _Batch) -> None:
         try:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import msgspec
+
 from unkai.kernel import functions
 from unkai.kernel.errors import AwsError
 from unkai.kernel.functions import CodeRef, FunctionSpec
@@ -13,7 +15,7 @@ from unkai.kernel.ports import BlobMissing
 from unkai.services.lambda_ import errors, keys, limits, loading
 from unkai.services.lambda_.aliases import choose_version
 from unkai.services.lambda_.names import LATEST, FunctionRef
-from unkai.services.lambda_.sessions import role_session
+from unkai.services.lambda_.sessions import offset_ms, role_session
 from unkai.store.api import read_counter
 
 if TYPE_CHECKING:
@@ -69,11 +71,19 @@ async def spec_of(node: Node, chosen: Chosen) -> FunctionSpec:
         if not error.sender_fault:
             raise
         raise errors.role_lost() from None
+    ahead_ms = offset_ms(node)
+    credentials = session.credentials
+    revision = version.revision
+    if ahead_ms:
+        # The runtime counts in real time. Where node time has jumped, environments may hold credentials that are over: no event
+        # goes to them any more.
+        credentials = msgspec.structs.replace(credentials, expires_ms=credentials.expires_ms - ahead_ms)
+        revision = f"{revision}+{ahead_ms}"
     logging = config.get("LoggingConfig", {})
     log_format = logging.get("LogFormat", "Text")
     return FunctionSpec(
         arn=chosen.ref.arn,
-        revision=version.revision,
+        revision=revision,
         account=function.account,
         region=function.region,
         name=function.name,
@@ -81,7 +91,7 @@ async def spec_of(node: Node, chosen: Chosen) -> FunctionSpec:
         runtime=config["Runtime"],
         handler=config["Handler"],
         code=_code(node, version.code.blob, version.code.sha256),
-        credentials=session.credentials,
+        credentials=credentials,
         memory_mb=config["MemorySize"],
         timeout_s=config["Timeout"],
         storage_mb=config["EphemeralStorage"]["Size"],

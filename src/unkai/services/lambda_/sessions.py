@@ -36,6 +36,11 @@ class _Cache:
 _caches: WeakKeyDictionary[Any, _Cache] = WeakKeyDictionary()
 
 
+def offset_ms(node: Node) -> int:
+    """How far node time is ahead of real time, in whole seconds: the runtime and its lines live in real time."""
+    return round((node.clock.node_ms() - node.clock.real_ms()) / 1000) * 1000
+
+
 async def role_session(node: Node, role: str, account: str, region: str, name: str, arn: str) -> RoleSession:
     """A session of `role` for function `name`, with enough time left for an invocation. Raises STS's AwsError."""
     cache = _caches.setdefault(node, _Cache())
