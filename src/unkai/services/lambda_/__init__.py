@@ -161,6 +161,7 @@ _MAPPINGS = {
 SERVICE = Service(
     name="lambda",
     prefix="lambda",
+    access_denied_code="AccessDeniedException",
     operations={**_FUNCTIONS, **_INVOKING, **_LAYERS, **_SETTINGS, **_MAPPINGS},
     steps=(
         functions.is_there,

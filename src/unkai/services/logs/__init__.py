@@ -18,6 +18,7 @@ from unkai.services.logs import (
 SERVICE = Service(
     name="logs",
     prefix="logs",
+    access_denied_code="AccessDeniedException",
     operations={
         "AssociateKmsKey": write(groups.associate_kms_key, on("logs:AssociateKmsKey", arns.kms_arn)),
         "CreateLogGroup": write(groups.create_log_group, arns.on_create_group),
