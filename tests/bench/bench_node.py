@@ -92,7 +92,7 @@ def our_node(folder: str, workers: int) -> Any:
 
 def peer(name: str) -> Any:
     port = free_port()
-    scripts = Path(sys.executable).parent
+    scripts = Path(os.environ.get("UNKAI_PEERS") or Path(sys.executable).parent)
     commands = {
         "ministack": [str(scripts / "ministack")],
         "moto": [str(scripts / "moto_server"), "-H", "127.0.0.1", "-p", str(port)],
