@@ -243,7 +243,7 @@ def look_around(console: Console, ready: dict[str, Any], data_dir: Path, deploye
         f'eval "$(unkai env --data-dir {data_dir})"',
         f"aws {endpoint} s3 ls s3://{deployed.variants} --recursive",
         f"aws {endpoint} s3 cp my-own-picture.jpg s3://{deployed.photos}/",
-        f"aws {endpoint} logs tail /aws/lambda/photo-resize --follow",
+        f"unkai logs -f photo-resize --data-dir {data_dir}",
         f"aws {endpoint} lambda get-function --function-name photo-resize",
     ):
         console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)

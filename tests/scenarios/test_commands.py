@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,20 @@ def test_snapshots_and_backup(tmp_path: Path) -> None:
     assert [row["name"] for row in json.loads(unkai("snapshot", "list", "--json", "--data-dir", data))] == ["first"]
     unkai("snapshot", "delete", "first", "--data-dir", data)
     assert json.loads(unkai("snapshot", "list", "--json", "--data-dir", data)) == []
+
+
+# `logs` shows what groups hold whose names contain the word, oldest first.
+def test_logs(node: Node) -> None:
+    logs = node.client("logs")
+    now_ms = int(time.time() * 1000)
+    for group, text in (("/aws/lambda/photo-resize", "resized"), ("/other", "hidden")):
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="s")
+        logs.put_log_events(logGroupName=group, logStreamName="s", logEvents=[{"timestamp": now_ms, "message": text}])
+    shown = unkai("logs", "photo", "--data-dir", str(node.data_dir))
+    assert "resized" in shown
+    assert "hidden" not in shown
+    assert "hidden" in unkai("logs", "--data-dir", str(node.data_dir))
 
 
 def test_doctor_finds_nothing_wrong(node: Node) -> None:

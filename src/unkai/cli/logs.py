@@ -18,7 +18,7 @@ OVERLAP_MS = 2000
 
 def add(commands: Any) -> None:
     parser = commands.add_parser("logs", help="show what functions have written to their logs; -f goes on as it comes")
-    parser.add_argument("group", nargs="?", default="", help="a log group, or the beginning of its name (default: all)")
+    parser.add_argument("group", nargs="?", default="", help="part of a log group's name (default: all groups)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
     parser.add_argument("--minutes", type=float, default=10, help="how far back to begin (default 10)")
     add_data_dir(parser)
@@ -64,13 +64,13 @@ def _client(arguments: argparse.Namespace) -> Any:
     )
 
 
-def _look(client: Any, prefix: str, since_ms: int) -> list[dict[str, Any]]:
-    """All events since then, of all groups whose names begin with `prefix`, in order of time."""
+def _look(client: Any, part: str, since_ms: int) -> list[dict[str, Any]]:
+    """All events since then, of all groups whose names contain `part`, in order of time."""
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
     events: list[dict[str, Any]] = []
     try:
-        given = {"logGroupNamePrefix": prefix} if prefix else {}
+        given = {"logGroupNamePattern": part} if part else {}
         for page in client.get_paginator("describe_log_groups").paginate(**given):
             for group in page["logGroups"]:
                 pages = client.get_paginator("filter_log_events").paginate(
