@@ -5,11 +5,15 @@ Nothing that was acknowledged may be lost, and what clients see is retryable and
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import random
 import signal
+import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +124,48 @@ def test_the_whole_node_is_killed(tmp_path: Path) -> None:
     with running(tmp_path / "data", workers=1) as node:
         received = receive_all(node.client("sqs"), url.replace(url.split("/")[2], node.endpoint.split("/")[2]))
     assert sender.acknowledged <= set(received)
+
+
+CODE = "def lambda_handler(event, context):\n    return event['n'] + 1\n"
+TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+
+
+def runtime_of(node: Node) -> list[int]:
+    """The process that runs functions: the supervisor's child that is a program of its own."""
+    pid = node.process.pid
+    pids = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [pid for pid in pids if "unkai.app.functions" in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
+# What runs functions is killed with all its environments while it is called: callers see at most retryable errors, for less
+# than two seconds, and it is there again.
+@pytest.mark.skipif(not Path("/proc/self/ns").exists(), reason="functions run on Linux")
+def test_a_killed_runtime_comes_back(tmp_path: Path) -> None:
+    with running(tmp_path / "data", workers=1) as node:
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [TRUST]})
+        role = node.client("iam").create_role(RoleName="role", AssumeRolePolicyDocument=policy)["Role"]["Arn"]
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("lambda_function.py", CODE)
+        lam = node.client("lambda")
+        lam.create_function(
+            FunctionName="f1",
+            Runtime=f"python3.{sys.version_info.minor}",
+            Role=role,
+            Code={"ZipFile": package.getvalue()},
+            Handler="lambda_function.lambda_handler",
+        )
+        refusals: set[int] = set()
+        for n in range(3):
+            assert json.load(lam.invoke(FunctionName="f1", Payload=json.dumps({"n": n}))["Payload"]) == n + 1
+            (victim,) = runtime_of(node)
+            os.kill(victim, signal.SIGKILL)
+            since = time.monotonic()
+            while True:
+                try:
+                    assert json.load(lam.invoke(FunctionName="f1", Payload=b'{"n": 1}')["Payload"]) == 2
+                    break
+                except ClientError as error:
+                    refusals.add(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            assert time.monotonic() - since < RECOVERY_S_MAX
+        assert refusals <= {500, 502, 503, 504}
