@@ -110,13 +110,18 @@ def run(settings_path: Path) -> None:
         _run_keeper(settings, theirs)
     theirs.close()
     # SIGTERM goes to the keeper, which tells extensions to shut down; its end is what ends the spawner.
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(keeper_pid, signal.SIGTERM))
+    signal.signal(signal.SIGTERM, lambda *_: _tell(keeper_pid, signal.SIGTERM))
     try:
         _run_spawner(settings, ours)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(keeper_pid, signal.SIGKILL)
+        _tell(keeper_pid, signal.SIGKILL)
     os.waitpid(keeper_pid, 0)
+
+
+def _tell(pid: int, number: signal.Signals) -> None:
+    """Signal a process that may have ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 def _take_lock(state_dir: Path) -> int:
