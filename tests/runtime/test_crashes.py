@@ -32,7 +32,11 @@ def keeper_of(node: Node) -> int:
 def left_behind(node: Node) -> list[str]:
     """Whatever of the node's functions can still be found on the machine."""
     settings = node.process.settings
-    groups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{settings.name}/*") if path.is_dir()]
+    # os.walk passes over what vanishes while it looks, which is what this waits for.
+    walked = os.walk("/sys/fs/cgroup")
+    groups = [
+        f"{folder}/{name}" for folder, names, _ in walked if folder.endswith(f"/{settings.name}") for name in names
+    ]
     loops = [
         line
         for line in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout.splitlines()
