@@ -24,6 +24,7 @@ import msgspec
 
 from unkai.kernel.clock import MovableClock, RealClock
 from unkai.kernel.ids import random_bytes
+from unkai.store.disk import sync_folder
 
 if TYPE_CHECKING:
     from unkai.kernel.clock import Clock
@@ -145,11 +146,7 @@ def write_durably(path: Path, data: bytes) -> None:
     finally:
         os.close(fd)
     os.replace(born, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def lock(directory: DataDir) -> int:

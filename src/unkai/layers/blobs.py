@@ -26,6 +26,7 @@ from unkai.kernel.ports import BlobMissing
 from unkai.kernel.tasks import Done, Retry, TaskResult
 from unkai.layers.tasks import add_task, decode, lane_prefix
 from unkai.store.api import StoreUnavailable
+from unkai.store.disk import sync_folder
 from unkai.store.tuples import pack, prefix_end, unpack
 
 if TYPE_CHECKING:
@@ -339,14 +340,6 @@ def lock(fd: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def refusal(error: OSError) -> StoreUnavailable:

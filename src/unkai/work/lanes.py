@@ -50,10 +50,6 @@ class Lane:
     _groups: set[str] = field(default_factory=set)
     _watch: Watch | None = None
 
-    @property
-    def is_idle(self) -> bool:
-        return not self._running
-
     async def run(self) -> None:
         """Work until cancelled."""
         try:

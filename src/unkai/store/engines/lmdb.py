@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import lmdb
 
 from unkai.store.api import StoreUnavailable
+from unkai.store.disk import sync_folder
 from unkai.store.engines.embedded import EmbeddedEngine
 from unkai.store.writer import DISK_FULL, FIRST_KEY, VERSION_KEY, Writer, horizon, read_version
 
@@ -257,15 +258,6 @@ class LmdbStore:
             "readers": len(moments),
             "oldest_reader_commits": info["last_txnid"] - min(moments, default=info["last_txnid"]),
         }
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def open_lmdb(folder: Path, programs: Mapping[str, Program]) -> EmbeddedEngine:
